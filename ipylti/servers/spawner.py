@@ -1,0 +1,159 @@
+"""What the domain knows of servers: the Spawner protocol and the plain data that it takes and gives.
+
+Nothing here, and nothing outside the module that implements it, knows of a socket, a host path or that
+there is one machine only.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+
+class ServerState(StrEnum):
+    """Where a workspace's server is in its life."""
+
+    ABSENT = "absent"
+    STOPPED = "stopped"
+    RUNNING = "running"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one server may use; None is no limit.
+
+    :param memory: bytes, swap included.
+    :param cpus: cores, fractions allowed.
+    :param pids: processes and threads.
+    """
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """A named volume and what its labels say of it.
+
+    :param name: as in the contract, like ``ipylti-take-<workspace id>``.
+    :param kind: ``base``, ``version``, ``take`` or ``submission``.
+    :param workspace: the workspace's id, or "" for a volume that belongs to none.
+    """
+
+    name: str
+    kind: str
+    instance: str
+    assignment: str
+    workspace: str = ""
+
+
+@dataclass(frozen=True)
+class ServerSpec:
+    """All that is needed to make a workspace's server.
+
+    :param kind: the workspace's kind: ``build``, ``take`` or ``review``.
+    :param hostname: the notebook host, without scheme and port.
+    :param token: Jupyter's token; only the gate ever sends it.
+    :param frame_ancestors: origins allowed to frame the notebook: the tool's and the platforms'.
+    :param egress: whether the server may reach the outside.
+    :param environment: more environment variables for the container.
+    """
+
+    workspace: str
+    assignment: str
+    kind: str
+    instance: str
+    image: str
+    volume: str
+    hostname: str
+    token: str = field(repr=False)
+    tool_origin: str
+    frame_ancestors: tuple[str, ...]
+    limits: Limits = Limits()
+    egress: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What is known of a workspace's server at this moment.
+
+    :param address: ``http://host:port`` where Jupyter listens, for the worker's own probes, while running.
+    :param extension: whether the image carries the project's JupyterLab extension.
+    :param out_of_memory: whether the last end was the kernel's out-of-memory killer.
+    """
+
+    workspace: str
+    state: ServerState
+    address: str | None = None
+    started_at: datetime | None = None
+    exit_code: int | None = None
+    out_of_memory: bool = False
+    extension: bool = False
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The outcome of a copy: what stands in the target now.
+
+    :param size: bytes of regular files.
+    :param files: number of regular files and symbolic links.
+    :param digest: SHA-256 (hex) over the target's canonical manifest, or "" where none was asked for.
+    """
+
+    size: int
+    files: int
+    digest: str = ""
+
+
+#: Called with (bytes copied so far, bytes in all) while a copy runs.
+CopyProgress = Callable[[int, int], None]
+
+
+class Spawner(Protocol):
+    """Volumes and servers. Every method may be repeated after a crash without harm.
+
+    All raise :class:`ipylti.errors.DependencyDown` (``podman``) when the engine does not answer, and
+    :class:`ipylti.errors.SpawnerError` or a subclass for what the engine refuses.
+    """
+
+    def ping(self) -> None:
+        """Return if the engine answers; raise DependencyDown otherwise."""
+
+    def ensure_volume(self, spec: VolumeSpec) -> bool:
+        """Make the volume if it is not there; return whether it was made by this call."""
+
+    def volumes(self, instance: str) -> list[VolumeSpec]:
+        """Return every volume labelled as belonging to the instance."""
+
+    def remove_volume(self, name: str) -> None:
+        """Remove the volume and all in it; one that is gone already is fine."""
+
+    def copy(
+        self, source: str, target: VolumeSpec, image: str, progress: CopyProgress, *, digest: bool = False
+    ) -> Copied:
+        """Make the target volume an exact copy of the source volume, replacing what the target held.
+
+        :raises EmptySource: the source is missing or holds nothing but editors' scraps; then no
+            target volume is left behind.
+        """
+
+    def start(self, spec: ServerSpec) -> ServerStatus:
+        """Make sure that the workspace's server runs and return its status; Jupyter may not answer yet.
+
+        :raises ImageMissing: the image is not there.
+        """
+
+    def status(self, workspace: str) -> ServerStatus:
+        """Return the status; of an unknown workspace it is ABSENT."""
+
+    def servers(self, instance: str) -> list[ServerStatus]:
+        """Return the status of all servers of the instance, stopped ones included."""
+
+    def stop(self, workspace: str, grace: float = 10.0) -> None:
+        """Stop the server, give it ``grace`` seconds to end by itself, and remove it; the volume stays."""
+
+    def logs(self, workspace: str, lines: int = 50) -> str:
+        """Return the last lines of what the server wrote, "" if it is gone."""

@@ -1,0 +1,18 @@
+/* The page of a sleeping server: show how far it is, then load the same address again, which is the notebook's. */
+"use strict";
+
+{
+  const { WHILE_STARTING, showPanel, watch } = globalThis.ipylti;
+  const panel = document.getElementById("panel");
+
+  function seen(status) {
+    showPanel(panel, status.state, status);
+    if (status.state === "ready") location.reload();
+    return ["queued", "starting"].includes(status.state) ? WHILE_STARTING : null;
+  }
+
+  panel.addEventListener("click", (event) => {
+    if (event.target.closest("[data-do=reload], [data-do=look]")) location.reload();
+  });
+  watch(document.getElementById("waking").dataset.awakeUrl, seen, () => showPanel(panel, "lost", null));
+}

@@ -52,6 +52,12 @@ class PlatformRefused(IpyltiError):
     code = "platform.refused"
 
 
+class PlatformUnreachable(IpyltiError):
+    """A platform's key set can't be had, and none is remembered: its messages can't be checked now."""
+
+    code = "platform.unreachable"
+
+
 class AccessDenied(IpyltiError):
     """The person is known, but has no right to this."""
 

@@ -71,7 +71,10 @@ class NotReady(IpyltiError):
 
 
 class DependencyDown(IpyltiError):
-    """An external part does not answer; ``part`` is its name: ``redis``, ``database``, ``podman``, ``traefik``."""
+    """An external part does not answer.
+
+    :param part: its name: ``redis``, ``database``, ``podman`` or ``traefik``.
+    """
 
     def __init__(self, part: str, detail: str = "") -> None:
         super().__init__(detail, code=f"{part}.down")

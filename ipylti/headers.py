@@ -1,0 +1,106 @@
+"""What every answer of the tool carries: a request id, a content security policy, partitioned cookies."""
+
+import contextlib
+import logging
+import re
+import secrets
+import time
+
+from pyramid.config import Configurator
+from pyramid.events import NewResponse, subscriber
+from pyramid.request import Request
+from sqlalchemy.exc import SQLAlchemyError
+
+from ipylti.platforms import Platforms
+from ipylti.services import Services
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which the registered platforms' origins are remembered.
+_REMEMBERED = 30.0
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class FrameOrigins:
+    """The origins that may frame the tool's pages; the last known ones while the database is away."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._origins: tuple[str, ...] = ()
+        self._at = 0.0
+
+    def current(self) -> tuple[str, ...]:
+        """Return the registered platforms' origins."""
+        if time.monotonic() - self._at > _REMEMBERED or not self._at:
+            with contextlib.suppress(SQLAlchemyError), self.services.sessions() as db:
+                self._origins = Platforms(db).frame_origins()
+                self._at = time.monotonic()
+        return self._origins
+
+
+def request_id(request: Request) -> str:
+    """Return the id of this request: the one that the proxy gave it, or a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+@subscriber(NewResponse)
+def add_headers(event: NewResponse) -> None:
+    """Add to the answer what every answer carries; the gate's own answers are Traefik's business."""
+    request, headers = event.request, event.response.headers
+    if request.path_info == "/gate":
+        return
+    headers["X-Request-Id"] = request.request_id
+    headers.setdefault("Content-Security-Policy", _policy(request))
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    if not request.path_info.startswith("/static/"):
+        headers.setdefault("Cache-Control", "no-store")
+    else:
+        # The page of a sleeping server, on a notebook host, uses them too.
+        headers["Access-Control-Allow-Origin"] = "*"
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    _partition_cookies(event)
+
+
+def _policy(request: Request) -> str:
+    settings = request.services.settings
+    notebooks = settings.notebook_origin("*")
+    own = settings.url
+    launch = getattr(request.context, "launch", None)
+    ancestors = {
+        *request.registry["ipylti.frame_origins"].current(),
+        *(launch.frame_origins if launch else ()),
+    }
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {own}",
+            f"style-src 'self' {own}",
+            f"img-src 'self' {own}",
+            "connect-src 'self'",
+            f"frame-src {notebooks}",
+            f"form-action 'self' {notebooks}",
+            "base-uri 'none'",
+            " ".join(("frame-ancestors", own, *sorted(ancestors))),
+        )
+    )
+
+
+def _partition_cookies(event: NewResponse) -> None:
+    """Mark every cookie as partitioned: browsers that block third-party cookies then keep them in a frame
+    (CHIPS, draft-cutler-httpbis-partitioned-cookies); WebOb does not know the attribute."""
+    response = event.response
+    cookies = response.headers.getall("Set-Cookie")
+    if cookies:
+        del response.headers["Set-Cookie"]
+        for cookie in cookies:
+            marked = cookie if "partitioned" in cookie.lower() else f"{cookie}; Partitioned"
+            response.headers.add("Set-Cookie", marked)
+
+
+def includeme(config: Configurator) -> None:
+    """Add the request id, and what the subscriber above needs."""
+    config.add_request_method(request_id, reify=True)
+    config.registry["ipylti.frame_origins"] = FrameOrigins(config.registry["ipylti.services"])

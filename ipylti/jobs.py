@@ -1,0 +1,105 @@
+"""The job queues (Huey on Redis): which jobs there are, and how to ask for one.
+
+A worker's thread waits on the queue itself (a blocking pop), so that a job waits for a free thread and never
+for a poll. The queue may be lost at any time, and a job with it: the database is the truth, and what is still
+to be done there is asked for again by the sweep (:mod:`ipylti.worker`) or by whoever waits for it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import redis
+from huey import RedisHuey
+from huey.registry import Message
+from huey.serializer import Serializer
+
+from ipylti import volatile
+from ipylti.errors import DependencyDown
+
+#: Job -> queue. Starts have threads of their own, so that a platform that hangs delays no notebook.
+JOBS = {
+    "start_server": "servers",
+    "stop_server": "chores",
+    "freeze_submission": "chores",
+    "deliver_score": "chores",
+    "sweep": "chores",
+}
+
+Handler = Callable[[Any], None]
+
+
+class JSONSerializer(Serializer):
+    """Messages as JSON: whoever can write to Redis must not thereby run code in the worker."""
+
+    def _serialize(self, data: Any) -> bytes:
+        if not isinstance(data, Message):
+            raise TypeError(f"not a job: {type(data)}")
+        fields = data._asdict()
+        eta = fields["eta"]
+        return json.dumps(fields | {"eta": eta.isoformat() if eta else None}).encode()
+
+    def _deserialize(self, data: bytes) -> Message:
+        fields = json.loads(data)
+        if fields["eta"]:
+            fields["eta"] = datetime.fromisoformat(fields["eta"])
+        return Message(**fields)
+
+
+class Jobs:
+    """The queues and their jobs.
+
+    :param redis_url: where the queues are.
+    :param handlers: job name -> what does it, in a worker; none elsewhere.
+    """
+
+    def __init__(self, redis_url: str, handlers: Mapping[str, Handler] | None = None) -> None:
+        self.queues = {
+            name: RedisHuey(
+                f"ipylti-{name}",
+                connection_pool=volatile.connect(redis_url).connection_pool,
+                results=False,
+                serializer=JSONSerializer(),
+                read_timeout=1,
+            )
+            for name in sorted(set(JOBS.values()))
+        }
+        self.tasks = {
+            job: self.queues[queue].task(name=job)(_body(job, (handlers or {}).get(job)))
+            for job, queue in JOBS.items()
+        }
+
+    def ask(self, job: str, argument: str | int, *, delay: float = 0.0) -> None:
+        """Ask for a job.
+
+        :param job: a name out of :data:`JOBS`.
+        :param argument: the id of what it is about.
+        :param delay: seconds to wait before it runs.
+        :raises DependencyDown: Redis does not answer.
+        """
+        try:
+            if delay > 0:
+                self.tasks[job].schedule(args=(argument,), delay=delay)
+            else:
+                self.tasks[job](argument)
+        except redis.RedisError as err:
+            raise DependencyDown("redis", str(err)) from err
+
+    def depth(self, queue: str) -> int:
+        """Return how many jobs wait in a queue."""
+        try:
+            return int(self.queues[queue].pending_count())
+        except redis.RedisError as err:
+            raise DependencyDown("redis", str(err)) from err
+
+
+def _body(job: str, handler: Handler | None) -> Handler:
+    """Return a job's body. All are functions of this module: Huey names a job after its function's module."""
+
+    def body(argument: Any) -> None:
+        if handler is None:
+            raise RuntimeError(f"{job} runs in the worker only")
+        handler(argument)
+
+    return body

@@ -1,0 +1,31 @@
+"""The database's schema, brought up to date by Alembic."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection, Engine
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Return Alembic's configuration for the package's own migrations."""
+    found = Config()
+    found.set_main_option("script_location", "ipylti:models/migrations")
+    found.attributes["connection"] = connection
+    return found
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema up to date; does nothing where it is. Processes that come at once take turns."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            # An arbitrary number that stands for "the schema of ipylti is being changed".
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7310579637)")
+        command.upgrade(config(connection), "head")
+
+
+def is_current(engine: Engine) -> bool:
+    """Return whether the schema is the one that this version of the program expects."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head

@@ -1,0 +1,111 @@
+"""The collaborators of a web process, made once, and handed out on the request."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import zope.sqlalchemy
+from pyramid.config import Configurator
+from pyramid.request import Request
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from ipylti import models, volatile
+from ipylti.gate import Gatekeeper
+from ipylti.http import OutgoingHTTP
+from ipylti.jobs import Jobs
+from ipylti.lti.keysets import PlatformKeys
+from ipylti.models.meta import READ_ONLY
+from ipylti.settings import Settings
+from ipylti.volatile import Board, Cache, Locks, Pulse, SingleUse
+from ipylti.workspaces import Desk
+
+USER_AGENT = "ipylti"
+
+#: Seconds within which a lock of the protocol's (a platform's keys, a line item) should be had.
+_LOCK_WAIT = 10.0
+
+
+class Services:
+    """What views work with; see each class.
+
+    :param tickets: single-use tickets to notebook hosts.
+    :param states: what is remembered between login and launch.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        redis = volatile.connect(settings.redis_url)
+        self.settings = settings
+        self.redis = redis
+        self.engine: Engine = models.make_engine(settings.database_url)
+        self.sessions = sessionmaker(self.engine)
+        self.jobs = Jobs(settings.redis_url)
+        self.board = Board(redis)
+        self.desk = Desk(self.board, self.jobs)
+        self.locks = Locks(redis)
+        self.pulse = Pulse(redis)
+        self.tickets = SingleUse(redis, "ticket")
+        self.states = SingleUse(redis, "state")
+        self.gatekeeper = Gatekeeper(settings)
+        self.http = outgoing_http(settings)
+        self.platform_keys = PlatformKeys(self.http, Cache(redis, "jwks"), protocol_locks(self.locks))
+
+
+def outgoing_http(settings: Settings) -> OutgoingHTTP:
+    """Return the one HTTP client for requests to platforms."""
+    return OutgoingHTTP(USER_AGENT, allow_private=settings.allow_private_platforms)
+
+
+def protocol_locks(locks: Locks) -> Any:
+    """Return locks as :mod:`ipylti.lti.stores` wants them: by name, waited for."""
+
+    @contextmanager
+    def hold(name: str) -> Iterator[object]:
+        with locks.hold(name, wait=_LOCK_WAIT) as held:
+            yield held
+
+    return hold
+
+
+def _db(request: Request) -> Session:
+    """Return the request's database session; it ends with the request's transaction.
+
+    What only reads waits for no writer; the exception is a launch, which is always posted.
+    """
+    services: Services = request.registry["ipylti.services"]
+    session = services.sessions(info={"request": request})
+    zope.sqlalchemy.register(session, transaction_manager=request.tm)
+    if request.method in ("GET", "HEAD"):
+        session.connection(execution_options={READ_ONLY: True})
+    return session
+
+
+def after_commit(request: Request, job: str, argument: str | int) -> None:
+    """Ask for a job once the request's transaction is committed.
+
+    If the queue is away by then, the work is written down all the same, and the sweep asks for it again.
+    """
+    services: Services = request.registry["ipylti.services"]
+
+    def ask(success: bool) -> None:
+        if success:
+            services.jobs.ask(job, argument)
+
+    # The transaction package logs what goes wrong in a hook and goes on.
+    request.tm.get().addAfterCommitHook(ask)
+
+
+def _manage(request: Request) -> bool:
+    """Return whether a request gets a transaction: the gate and the static files need none."""
+    return request.path_info != "/gate" and not request.path_info.startswith("/static/")
+
+
+def includeme(config: Configurator) -> None:
+    """Make the services and put them on the request."""
+    settings: Settings = config.registry.settings["ipylti"]
+    config.registry["ipylti.services"] = Services(settings)
+    config.add_settings({"tm.activate": _manage, "tm.manager_hook": "pyramid_tm.explicit_manager"})
+    config.include("pyramid_tm")
+    config.add_request_method(_db, "db", reify=True)
+    config.add_request_method(lambda request: request.registry["ipylti.services"], "services", property=True)
+    config.add_request_method(after_commit, "after_commit")

@@ -1,0 +1,115 @@
+"""The workbench: a launch's page, its status, Submit, and opening the notebook in a tab of its own."""
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.view import view_config, view_defaults
+
+from ipylti import ids, submissions
+from ipylti.errors import AccessDenied
+from ipylti.security import LaunchContext
+from ipylti.views.status import server_status, submission_status
+from ipylti.volatile import Progress, State
+
+#: Seconds for which a ticket to the notebook host is good.
+TICKET_LIFETIME = 60
+
+
+@view_defaults(permission="work")
+class Workbench:
+    """What a person does with their launch."""
+
+    def __init__(self, context: LaunchContext, request: Request) -> None:
+        self.launch = context.launch
+        self.request = request
+        self.services = request.services
+        if not self.launch.valid(datetime.now(UTC)):
+            raise AccessDenied("the launch has expired", code="launch.expired")
+
+    @view_config(
+        route_name="workbench",
+        request_method="GET",
+        renderer="ipylti:templates/workbench.jinja2",
+    )
+    def page(self) -> dict[str, Any]:
+        """Show the workbench; whoever looks at it wants the server."""
+        launch, request = self.launch, self.request
+        link = launch.resource_link
+        context = link.assignment.context
+        progress = self.services.desk.ask(launch.workspace_id)
+        return {
+            "title": link.title or self.services.settings.title,
+            "description": link.description,
+            "role": "teacher" if launch.staff else "student",
+            "course": context.title if context else "",
+            "launch_id": launch.id,
+            "due_at": launch.due_at.isoformat() if launch.due_at else None,
+            "available_until": launch.available_until.isoformat() if launch.available_until else None,
+            "csrf_token": request.session.get_csrf_token(),
+            "submit_url": request.route_path("submit", launch_id=launch.id),
+            "status_url": request.route_path("status", launch_id=launch.id),
+            "tab_url": request.route_path("tab", launch_id=launch.id),
+            "close_url": close_url(launch.return_url),
+            "notebook_origin": self.services.settings.notebook_origin(launch.workspace_id),
+            "can_submit": not launch.staff and not launch.person.test_user,
+            "test_user": launch.person.test_user,
+            "status": self._status(progress),
+        }
+
+    @view_config(route_name="status", request_method="GET", renderer="json")
+    def status(self) -> dict[str, Any]:
+        """Say how far the server is, and the newest submission."""
+        return self._status(self.services.desk.look(self.launch.workspace_id))
+
+    @view_config(route_name="tab", request_method="POST")
+    def tab(self) -> HTTPSeeOther:
+        """Open the notebook in a tab of its own; where the server sleeps, its host's page wakes it."""
+        return HTTPSeeOther(self._enter_url())
+
+    @view_config(route_name="submit", request_method="POST", permission="submit")
+    def submit(self) -> Response:
+        """Hand in the workspace as it is now."""
+        submission = submissions.submit(self.request.db, self.launch, datetime.now(UTC))
+        self.request.after_commit("freeze_submission", submission.id)
+        if self.request.accept.best_match(["text/html", "application/json"]) == "application/json":
+            self.request.response.status_int = 201
+            told = {"submission": submission_status(submission)}
+            return Response(json_body=told, status=201)
+        return HTTPSeeOther(self.request.route_path("workbench", launch_id=self.launch.id))
+
+    def _status(self, progress: Progress) -> dict[str, Any]:
+        launch = self.launch
+        ready = progress.state is State.READY
+        position = self.services.board.position(launch.workspace_id) if not ready else None
+        newest = None if launch.staff else submissions.latest(self.request.db, launch.workspace_id)
+        status = server_status(progress, position, self.request.request_id)
+        return status | {
+            "url": self._enter_url() if ready else None,
+            "submission": submission_status(newest),
+        }
+
+    def _enter_url(self) -> str:
+        """Return a URL that lets this browser into the notebook host, once and soon."""
+        ticket = ids.random_id()
+        record = {
+            "workspace": self.launch.workspace_id,
+            "launch": self.launch.id,
+            "expires": int(self.launch.expires_at.timestamp()),
+        }
+        self.services.tickets.put(ticket, record, TICKET_LIFETIME)
+        origin = self.services.settings.notebook_origin(self.launch.workspace_id)
+        return f"{origin}/_ipylti/enter?ticket={ticket}"
+
+
+def close_url(return_url: str | None, message: str = "") -> str | None:
+    """Return where Close leads: the platform's return URL, its query kept, and a message if there is one
+    (LTI Core 1.3, 5.4.4)."""
+    if return_url is None or not message:
+        return return_url
+    parts = urlsplit(return_url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("lti_msg", message)]
+    return urlunsplit(parts._replace(query=urlencode(query)))

@@ -1,0 +1,162 @@
+"""The worker: threads that do the jobs, a sign of life, and a sweep each minute.
+
+The sweep asks again for all that the database says is still to be done, so that an emptied queue or a worker
+that was killed delays work but never loses it.
+"""
+
+import logging
+import signal
+import threading
+import time
+from typing import Any
+
+from huey.consumer import Consumer
+from redis import Redis
+from sqlalchemy.orm import sessionmaker
+
+from ipylti import models, volatile
+from ipylti.errors import DependencyDown, IpyltiError
+from ipylti.jobs import Jobs
+from ipylti.lti.scores import Scores
+from ipylti.lti.tokens import AccessTokens
+from ipylti.outbox import Outbox
+from ipylti.platforms import ToolKeys
+from ipylti.servers.podman import PodmanSpawner
+from ipylti.servers.probe import Probe
+from ipylti.services import outgoing_http, protocol_locks
+from ipylti.settings import Settings
+from ipylti.submissions import Freezer
+from ipylti.volatile import Board, Cache, Locks, Pulse
+from ipylti.workspaces import Servers
+
+log = logging.getLogger(__name__)
+
+#: Threads for everything that is not a start: copies, deliveries, stops.
+_CHORE_THREADS = 4
+
+#: Seconds between two signs of life, and between two sweeps.
+_BEAT = 5.0
+_SWEEP = 60.0
+
+#: Seconds that running jobs get to finish when the worker is told to stop.
+_FINISH = 20.0
+
+
+class QueueConsumer(Consumer):
+    """Huey's consumer, but several of them in one process, which handles signals itself."""
+
+    def _set_signal_handlers(self) -> None:
+        pass
+
+
+class Worker:
+    """Everything that works in the background, put together."""
+
+    def __init__(self, settings: Settings) -> None:
+        redis = volatile.connect(settings.redis_url)
+        self.settings = settings
+        self.sessions = sessionmaker(models.make_engine(settings.database_url))
+        self.spawner = PodmanSpawner(settings.podman_url or "", tls=settings.notebook_scheme == "https")
+        self.locks = Locks(redis)
+        self.pulse = Pulse(redis)
+        self.probe = Probe()
+        self.servers = Servers(settings, self.sessions, self.spawner, Board(redis), self.locks, self.probe)
+        self.jobs = Jobs(
+            settings.redis_url,
+            {
+                "start_server": self.servers.start,
+                "stop_server": self.servers.stop,
+                "freeze_submission": self._freeze,
+                "deliver_score": self._deliver,
+                "sweep": self._sweep,
+            },
+        )
+        self.freezer = Freezer(settings, self.sessions, self.spawner, self.locks, self.jobs)
+        self.outbox = Outbox(self.sessions, self._scores(redis), self.locks, self.jobs, settings.url)
+        self.stopping = threading.Event()
+
+    def _scores(self, redis: Redis) -> Scores:
+        """Return the platforms' score services, with tokens signed by the key that is in force."""
+        http = outgoing_http(self.settings)
+        locks = protocol_locks(self.locks)
+
+        def sign(claims: dict[str, Any]) -> str:
+            with self.sessions() as db:
+                return ToolKeys(db).signer(models.now()).sign(claims)
+
+        return Scores(http, AccessTokens(http, Cache(redis, "tokens"), sign), locks)
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT; jobs that run get a little time to finish."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_args: self.stopping.set())
+        threads = {"servers": self.settings.max_starting, "chores": _CHORE_THREADS}
+        consumers = [
+            QueueConsumer(queue, workers=threads[name], periodic=False, max_delay=1.0)
+            for name, queue in self.jobs.queues.items()
+        ]
+        for consumer in consumers:
+            consumer.start()
+        log.info("worker is up", extra={"threads": threads})
+        swept = 0.0
+        while True:
+            self._beat()
+            if time.monotonic() - swept >= _SWEEP and self._ask_for_sweep():
+                swept = time.monotonic()
+            if self.stopping.wait(_BEAT):
+                break
+        _stop(consumers)
+
+    def _ask_for_sweep(self) -> bool:
+        try:
+            self.jobs.ask("sweep", "")
+        except DependencyDown:
+            return False
+        return True
+
+    def _beat(self) -> None:
+        parts = {"podman": "ok", "traefik": "ok"}
+        try:
+            self.spawner.ping()
+        except IpyltiError:
+            parts["podman"] = "down"
+        if not self.probe.alive(f"{self.settings.traefik_url}/healthz", host=self.settings.host):
+            parts["traefik"] = "down"
+        try:
+            self.pulse.beat(parts)
+        except DependencyDown:
+            log.warning("redis is away")
+
+    def _freeze(self, submission_id: Any) -> None:
+        try:
+            self.freezer.freeze(submission_id)
+        except IpyltiError as err:
+            log.warning("freeze failed", extra={"submission": submission_id, "code": err.code})
+            self.jobs.ask("freeze_submission", submission_id, delay=10.0)
+
+    def _deliver(self, item_id: Any) -> None:
+        self.outbox.deliver(item_id)
+
+    def _sweep(self, _argument: Any) -> None:
+        """Ask again for what is still to be done."""
+        with self.locks.hold("sweep", seconds=_SWEEP) as lock:
+            if lock is None:
+                return
+            for submission_id in self.freezer.unfrozen():
+                self.jobs.ask("freeze_submission", submission_id)
+            for item_id in self.outbox.due():
+                self.jobs.ask("deliver_score", item_id)
+            try:
+                self.servers.reconcile()
+            except DependencyDown as err:
+                log.warning("not reconciled", extra={"code": err.code})
+
+
+def _stop(consumers: list[QueueConsumer]) -> None:
+    """Stop all consumers at once, and wait for what they are doing."""
+    for consumer in consumers:
+        consumer.stop_flag.set()
+    deadline = time.monotonic() + _FINISH
+    for consumer in consumers:
+        for thread in [thread for _, thread in consumer.worker_threads] + [consumer.scheduler]:
+            thread.join(max(0.0, deadline - time.monotonic()))

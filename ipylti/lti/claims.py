@@ -7,9 +7,9 @@ Provisioning Services 2.0.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 from ipylti.errors import RefusedMessage
+from ipylti.http import is_web_url
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 
@@ -63,9 +63,6 @@ ID_LENGTH = 255
 
 #: Characters that a text made for people is cut to. A long title is no reason to refuse anybody.
 TEXT_LENGTH = 2000
-
-#: Characters that a URL may have.
-URL_LENGTH = 4000
 
 
 class Claims:
@@ -137,37 +134,6 @@ class Claims:
     def items(self) -> list[tuple[str, Any]]:
         """Return all names with their values."""
         return list(self._content.items())
-
-
-def is_web_url(text: str) -> bool:
-    """Return whether the text is an absolute http(s) URL that can be followed without surprises."""
-    if len(text) > URL_LENGTH or not text.isprintable() or " " in text or "\\" in text:
-        return False
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        return False
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and parts.username is None
-        and parts.password is None
-        and port != 0
-    )
-
-
-def origin(url: str) -> str:
-    """Return a web URL's origin (RFC 6454), without the port where it is the scheme's own.
-
-    :param url: one of which :func:`is_web_url` holds.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"
-    usual = {"http": 80, "https": 443}.get(parts.scheme)
-    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, usual) else f":{parts.port}")
 
 
 def date(text: str) -> datetime | None:

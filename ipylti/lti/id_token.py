@@ -1,8 +1,8 @@
 """Whether a token is what it says: the platform's, for this tool, of now, for this login.
 
-The checks of OpenID Connect Core 1.0, 3.1.3.7 and the LTI Security Framework 1.0, 5.1.3. What the claims mean
-is read afterwards (:mod:`ipylti.lti.messages`). PyJWT checks the signature; the payload and the times are read
-here, because it takes the last of two equal keys and a string for a number.
+The checks of OpenID Connect Core 1.0, 3.1.3.7 and the LTI Security Framework 1.0, 5.1.3. What the claims
+mean is read afterwards (:mod:`ipylti.lti.messages`). PyJWT checks the signature; the payload and the times
+are read here, because it takes the last of two equal keys and a string for a number.
 """
 
 import base64

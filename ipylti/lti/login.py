@@ -1,8 +1,8 @@
 """Step 1 of a launch: the platform starts, and the tool sends the browser back to it to sign in.
 
 Third-party initiated login and the authentication request (LTI Security Framework 1.0, 5.1.1.1 and 5.1.1.2;
-OpenID Connect Core 1.0, 4 and 3.1.2.1). Anybody can start a login, also in somebody else's browser, so what is
-remembered of it is bound to the browser by a cookie: a message comes in only where its login went out.
+OpenID Connect Core 1.0, 4 and 3.1.2.1). Anybody can start a login, also in somebody else's browser, so what
+is remembered of it is bound to the browser by a cookie: a message comes in only where its login went out.
 """
 
 import hashlib

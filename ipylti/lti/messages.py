@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ipylti.errors import PlatformRefused, RefusedMessage
+from ipylti.http import origin
 from ipylti.lti import claims, id_token, login, parts
 from ipylti.lti import roles as role_names
 from ipylti.lti.claims import Claims
@@ -78,7 +79,7 @@ class Message:
     memberships_url: str | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
     dates: parts.Dates | None = None
-    history: parts.History = parts.History()
+    history: parts.History = field(default_factory=parts.History)
     platform: parts.Platform | None = None
 
     @property
@@ -111,7 +112,7 @@ def receive(
     :param known_targets: the paths that a ``target_link_uri`` may have.
     :param staff_from_institution: see :func:`ipylti.lti.roles.parse`.
     :param now: seconds since 1970, for the tests.
-    :raises PlatformRefused: the platform sent an error instead; ``platform.<its error>`` if it is a known one.
+    :raises PlatformRefused: the platform sent an error instead: ``platform.<its error>``.
     :raises RefusedMessage: ``message.missing`` (no state or token), ``message.state`` (unknown, expired or
         used), ``message.cookie_missing``, ``message.other_browser``, a ``request.…``, or one of
         :func:`verified`.
@@ -160,9 +161,10 @@ def verified(
     """Return the message of a token that answers a login; the login's state is neither read nor consumed.
 
     :param expected: what is remembered of the login; it alone decides which platform's keys are asked.
-    :raises RefusedMessage: ``message.registration`` (removed since), one of :func:`ipylti.lti.id_token.verify`,
-        ``message.deployment``, ``message.version``, ``message.type``, ``message.no_sub``, ``message.roles``,
-        ``message.target``, ``message.resource_link``, or ``message.claim`` for one of a wrong type.
+    :raises RefusedMessage: one of :func:`ipylti.lti.id_token.verify`, ``message.registration`` (removed
+        since the login), ``message.deployment``, ``message.version``, ``message.type``, ``message.no_sub``,
+        ``message.roles``, ``message.target``, ``message.resource_link``, or ``message.claim`` for one of a
+        wrong type.
     """
     registration = registrations.by_client(expected.issuer, expected.client_id)
     if registration is None:
@@ -245,6 +247,6 @@ def _target(message: Claims, tool_url: str, known_targets: Collection[str]) -> s
     if target is None:
         raise message.refuse(claims.TARGET_LINK_URI, "missing", "message.target")
     path = urlsplit(target).path or "/"
-    if claims.origin(target) != claims.origin(tool_url) or path not in known_targets:
+    if origin(target) != origin(tool_url) or path not in known_targets:
         raise message.refuse(claims.TARGET_LINK_URI, "not one of ours", "message.target")
     return target

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from ipylti.http import is_web_url
 from ipylti.lti import claims
 from ipylti.lti.claims import Claims
 
@@ -134,7 +135,7 @@ def presentation(message: Claims) -> Presentation:
     return Presentation(
         document_target=target if target in _TARGETS else None,
         locale=found.text("locale") or message.text("locale"),
-        return_url=back if back and claims.is_web_url(back) else None,
+        return_url=back if back and is_web_url(back) else None,
     )
 
 

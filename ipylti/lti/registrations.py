@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from ipylti.errors import SettingsError
-from ipylti.lti import claims
+from ipylti.http import is_web_url, origin
 
 _PROGRESS = ("Completed", "Submitted")
 
@@ -35,7 +35,7 @@ class Quirks:
         for each in self.frame_origins:
             # A space or semicolon would end the directive that the origin is written into.
             bare = each.replace("://*.", "://") if isinstance(each, str) else ""
-            if not claims.is_web_url(bare) or claims.origin(bare) != bare or set(bare) & set(";,'\"*"):
+            if not is_web_url(bare) or origin(bare) != bare or set(bare) & set(";,'\"*"):
                 raise SettingsError("frame_origins holds something that is not an origin")
 
     @classmethod
@@ -101,7 +101,7 @@ class Registration:
     @property
     def frame_origins(self) -> tuple[str, ...]:
         """The origins that may frame the tool for this platform: its issuer's, its login's, its quirks'."""
-        own = [claims.origin(url) for url in (self.issuer, self.auth_url) if claims.is_web_url(url)]
+        own = [origin(url) for url in (self.issuer, self.auth_url) if is_web_url(url)]
         return tuple(dict.fromkeys([*own, *self.quirks.frame_origins]))
 
 

@@ -1,8 +1,8 @@
 """What a person may do in a course, out of the roles claim (LTI Core 1.3, 5.3.7 and A.2).
 
 A role is an exact URI. Three vocabularies look alike and say different things: the *context* role is about
-this course, the *institution* and *system* roles about the person elsewhere. Only context roles give rights in
-a course: a platform sends the institution's Instructor for somebody who is a student here. What is not
+this course, the *institution* and *system* roles about the person elsewhere. Only context roles give rights
+in a course: a platform sends the institution's Instructor for somebody who is a student here. What is not
 known grants nothing and breaks nothing.
 """
 

@@ -114,11 +114,11 @@ def test_pipes_and_sockets_are_copied_without_being_opened(source, target):
 
 
 def test_a_tree_deeper_than_pythons_stack_is_copied_and_hashed(source, target):
-    deepest = deep(source, 1900)
+    deepest = deep(source, 1100)
     os.close(os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=deepest))
     os.close(deepest)
     copier.copy(raw(source), raw(target))
-    assert len(list(copier.manifest(raw(target)))) == 1901
+    assert len(list(copier.manifest(raw(target)))) == 1101
 
 
 def test_a_tree_too_deep_for_any_path_is_refused_by_name_and_can_be_wiped(source, target):
@@ -133,15 +133,15 @@ def test_a_tree_too_deep_for_any_path_is_refused_by_name_and_can_be_wiped(source
 
 def test_a_source_that_is_being_worked_in_is_copied_all_the_same(source, target):
     (source / "kept").write_text("kept")
-    for number in range(2000):
+    for number in range(300):
         (source / f"file{number}").write_text("x")
     done = threading.Event()
 
     def work():
         number = 0
         while not done.is_set():
-            (source / f"file{number % 2000}").unlink()
-            (source / f"file{number % 2000}").write_text("y")
+            (source / f"file{number % 300}").unlink()
+            (source / f"file{number % 300}").write_text("y")
             number += 1
 
     worker = threading.Thread(target=work)
@@ -247,8 +247,8 @@ def run(*words, BEAT="0.5"):
 
 def test_the_program_says_what_it_copied(source, target):
     (source / "a").write_bytes(b"x" * 100)
-    assert run(source, target, "plain", 60) == ["copied 100 1 -"]
-    assert run(source, target, "digest", 60) == [f"copied 100 1 {copier.digest(raw(source))}"]
+    assert run(source, target, "plain", 60)[-1] == "copied 100 1 -"
+    assert run(source, target, "digest", 60)[-1] == f"copied 100 1 {copier.digest(raw(source))}"
 
 
 def test_the_program_says_that_there_is_nothing(source, target):

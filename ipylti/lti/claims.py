@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ipylti.errors import RefusedMessage
-from ipylti.http import is_web_url
+from ipylti.http import is_web_url as is_web_url
+from ipylti.http import origin as origin
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 

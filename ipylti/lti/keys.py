@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from jwcrypto.jwk import JWK
 from jwt.algorithms import RSAAlgorithm
 
+from ipylti.errors import IpyltiError
+
 ALGORITHM = "RS256"
 BITS = 2048
 
@@ -31,13 +33,13 @@ class ToolKey:
     """One key pair, and when it does what; all moments are aware datetimes.
 
     :param kid: the SHA-256 thumbprint.
-    :param jwk: the private JSON Web Key as a JSON text.
+    :param private: the private JSON Web Key.
     :param activates: when it begins to sign.
     :param retires: when it is no longer published, None while it has no successor.
     """
 
     kid: str
-    jwk: str = field(repr=False)
+    private: Mapping[str, str] = field(repr=False)
     created: datetime
     activates: datetime
     retires: datetime | None = None
@@ -46,7 +48,12 @@ class ToolKey:
 def generate(now: datetime, activates: datetime | None = None) -> ToolKey:
     """Return a new key that signs from ``activates`` on, at once without it."""
     key = JWK.generate(kty="RSA", size=BITS)
-    return ToolKey(kid=key.thumbprint(), jwk=key.export_private(), created=now, activates=activates or now)
+    return ToolKey(
+        kid=key.thumbprint(),
+        private=key.export_private(as_dict=True),
+        created=now,
+        activates=activates or now,
+    )
 
 
 def published(keys: Iterable[ToolKey], now: datetime) -> list[ToolKey]:
@@ -55,9 +62,15 @@ def published(keys: Iterable[ToolKey], now: datetime) -> list[ToolKey]:
     return sorted(known, key=lambda key: (key.activates, key.kid), reverse=True)
 
 
-def signing_key(keys: Iterable[ToolKey], now: datetime) -> ToolKey | None:
-    """Return the key that signs now: the latest active one. None if there is none at all."""
-    return next((key for key in published(keys, now) if key.activates <= now), None)
+def signing_key(keys: Iterable[ToolKey], now: datetime) -> ToolKey:
+    """Return the key that signs now: the latest active one.
+
+    :raises IpyltiError: ``key.none``: there is no active key, which the first start should have made.
+    """
+    for key in published(keys, now):
+        if key.activates <= now:
+            return key
+    raise IpyltiError("no key to sign with", code="key.none")
 
 
 def rotate(keys: Iterable[ToolKey], now: datetime) -> list[ToolKey]:
@@ -74,13 +87,19 @@ def rotate(keys: Iterable[ToolKey], now: datetime) -> list[ToolKey]:
     return [new, *ending]
 
 
-def public_jwks(keys: Iterable[ToolKey]) -> dict[str, list[dict[str, str]]]:
-    """Return the JSON Web Key Set to publish: the public members by name, and nothing else."""
-    members = [(key, json.loads(key.jwk)) for key in keys]
+def public_jwks(keys: Iterable[ToolKey], now: datetime) -> dict[str, list[dict[str, str]]]:
+    """Return the JSON Web Key Set to publish now: of each key the public members by name, nothing else."""
     return {
         "keys": [
-            {"kty": "RSA", "n": jwk["n"], "e": jwk["e"], "kid": key.kid, "alg": ALGORITHM, "use": "sig"}
-            for key, jwk in members
+            {
+                "kty": "RSA",
+                "n": key.private["n"],
+                "e": key.private["e"],
+                "kid": key.kid,
+                "alg": ALGORITHM,
+                "use": "sig",
+            }
+            for key in published(keys, now)
         ]
     }
 
@@ -93,7 +112,8 @@ class Signer:
 
     def sign(self, claims: Mapping[str, Any]) -> str:
         """Return the claims as a signed token that names the key."""
-        return jwt.encode(dict(claims), _private(self._key.jwk), ALGORITHM, headers={"kid": self._key.kid})
+        private = _private(json.dumps(dict(self._key.private), sort_keys=True))
+        return jwt.encode(dict(claims), private, ALGORITHM, headers={"kid": self._key.kid})
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,88 @@
+# The notebook image, and its base where no registry can be reached.
+# shellcheck shell=bash
+
+readonly NOTEBOOK_IMAGE=localhost/ipylti-notebook:latest
+readonly PUBLIC_BASE=debian:bookworm-slim
+# What a bootstrapped base has besides the distribution's essential packages.
+readonly BASE_PACKAGES=ca-certificates,python3,python3-venv
+
+# ensure_image: build the notebook image unless it is there, made of the same inputs. Run as the account.
+ensure_image() {
+    local wanted
+    wanted=$(image_inputs | sha256sum | cut -c1-16)
+    [[ $(image_label "$NOTEBOOK_IMAGE" io.ipylti.build) == "$wanted" ]] && return 0
+    with_lock image build_image "$wanted"
+}
+
+# image_inputs: print everything that the image is made of.
+image_inputs() {
+    (cd "$CHECKOUT/containers/notebook" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+    printf '%s\n' "${BASE_IMAGE:-$PUBLIC_BASE}" "$BASE_PACKAGES"
+}
+
+# image_label IMAGE LABEL: print an image's label, or nothing.
+image_label() { podman image inspect --format "{{index .Labels \"$2\"}}" "$1" 2>/dev/null || true; }
+
+# build_image HASH: see ensure_image.
+build_image() {
+    [[ $(image_label "$NOTEBOOK_IMAGE" io.ipylti.build) == "$1" ]] && return 0
+    require_overlay
+    choose_base
+    step "Built the notebook image" \
+        "The notebook image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \
+        podman_build "$1"
+}
+
+# require_overlay: end here if Podman does not work, or would copy the whole image for each container.
+require_overlay() {
+    local driver
+    driver=$(podman info --format '{{.Store.GraphDriverName}}') ||
+        fail "Podman does not work for '$(id -un)'; its message stands above."
+    [[ $driver == overlay ]] ||
+        fail "Podman's storage driver here is '$driver', not overlay: $STATE must lie on a file system that takes overlay, such as ext4 or xfs."
+}
+
+# choose_base: set BASE to what the image is built on: BASE_IMAGE, the public base, or one made of packages.
+choose_base() {
+    BASE=${BASE_IMAGE:-}
+    [[ $BASE ]] && return 0
+    BASE=$PUBLIC_BASE
+    podman image exists "$BASE" && return 0
+    say "         Fetching $BASE (60 s at most)"
+    timeout 60 podman pull --quiet "$BASE" >/dev/null 2>&1 && return 0
+    say "         No registry answers; the base will be made of $DISTRIBUTION's packages"
+    BASE=localhost/ipylti-base:$CODENAME
+    [[ $(image_label "$BASE" io.ipylti.packages) == "$BASE_PACKAGES" ]] && return 0
+    step "Made a base image of $DISTRIBUTION's packages" \
+        "No registry could be reached for $PUBLIC_BASE, and mmdebstrap could not make a base from $DISTRIBUTION's packages." \
+        bootstrap_base
+}
+
+# bootstrap_base: make $BASE with mmdebstrap, as an ordinary user in a user namespace.
+bootstrap_base() {
+    local components=main directory=/var/tmp/ipylti-base.$EUID
+    [[ $DISTRIBUTION == debian ]] || components=main,universe
+    # Not below the home: the ids of the namespace are other users to it. What an interrupted run left there
+    # belongs to them, so it is removed from inside a namespace.
+    [[ ! -O $directory ]] || podman unshare rm -rf "$directory"
+    mkdir -m 0711 "$directory"
+    TMPDIR=$directory mmdebstrap --mode=unshare --variant=minbase --components="$components" --format=tar \
+        --include="$BASE_PACKAGES" --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
+        --dpkgopt='path-include=/usr/share/doc/*/copyright' "$CODENAME" - >"$directory/base.tar"
+    podman import --change "LABEL io.ipylti.packages=$BASE_PACKAGES" --change "CMD /bin/bash" \
+        "$directory/base.tar" "$BASE"
+    podman unshare rm -rf "$directory"
+}
+
+# podman_build HASH: build with the host's network, certificates and pip settings; none of them stay in the image.
+podman_build() {
+    local options=(--network host --format oci --label "io.ipylti.build=$1" --build-arg "BASE_IMAGE=$BASE")
+    local authorities=${PIP_CERT:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}} name
+    if [[ -r $authorities ]]; then
+        options+=(--volume "$authorities:/run/authorities.crt:ro" --build-arg PIP_CERT=/run/authorities.crt)
+    fi
+    for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST; do
+        [[ ! -v $name ]] || options+=(--build-arg "$name=${!name}")
+    done
+    podman build "${options[@]}" --tag "$NOTEBOOK_IMAGE" "$CHECKOUT/containers/notebook"
+}

@@ -1,0 +1,11 @@
+"""campus: the small, strict learning management system of the demo and the tests.
+
+It plays the platform of LTI 1.3 and knows nothing of ipylti: it imports none of its code, so that it can
+judge it from outside. See README.md beside this file.
+"""
+
+from .config import Config
+from .messages import ags, lti
+from .server import Campus
+
+__all__ = ["Campus", "Config", "ags", "lti"]

@@ -1,0 +1,69 @@
+"""Run campus as a process: `python -m tests.campus --help`."""
+
+import argparse
+import logging
+import signal
+import threading
+
+from .config import Config
+from .server import Campus
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.campus", description="A small strict LMS for demo and tests."
+    )
+    parser.add_argument("--port", type=int, default=8001, help="port on the loopback address; 0: a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--base-url", default="", help="campus as browsers see it (its issuer)")
+    parser.add_argument("--backchannel-url", default="", help="campus as the tool's server sees it")
+    parser.add_argument("--tool-url", default=Config.tool_url, help="origin of the tool")
+    parser.add_argument("--tool-login", default="", help="login initiation URL, if not TOOL_URL/login")
+    parser.add_argument("--tool-target", default="", help="target link URI, if not TOOL_URL/launch")
+    parser.add_argument("--tool-redirect", action="append", default=[], help="redirect URI; may be repeated")
+    parser.add_argument("--tool-jwks", default="", help="the tool's keys, as campus can reach them")
+    parser.add_argument("--client-id", default="", help="the tool's client id; random without")
+    parser.add_argument("--deployment-id", default=Config.deployment_id, help="the tool's deployment")
+    parser.add_argument("--token-audience", default="", help="audience of assertions, if not the token URL")
+    parser.add_argument("--control", action="store_true", help="switch on /_control/... (for tests only)")
+    parser.add_argument("--verbose", action="store_true", help="print the log as it is written")
+    return parser
+
+
+def main() -> None:
+    """Serve until SIGINT or SIGTERM."""
+    options = arguments().parse_args()
+    logging.basicConfig(
+        level=logging.INFO if options.verbose else logging.ERROR, format="campus: %(levelname)s %(message)s"
+    )
+    named = {"client_id": options.client_id} if options.client_id else {}
+    campus = Campus(
+        Config(
+            tool_url=options.tool_url,
+            deployment_id=options.deployment_id,
+            host=options.host,
+            port=options.port,
+            base_url=options.base_url,
+            backchannel_url=options.backchannel_url,
+            login_url=options.tool_login,
+            target_link_uri=options.tool_target,
+            redirect_uris=tuple(options.tool_redirect),
+            tool_jwks_url=options.tool_jwks,
+            token_audience=options.token_audience,
+            control=options.control,
+            **named,
+        )
+    )
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with campus:
+        print(f"campus is at {campus.url}", flush=True)
+        for name, value in campus.registration.items():
+            print(f"  {name}: {value}", flush=True)
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What campus answers: pages for people, endpoints for the tool."""

@@ -1,0 +1,102 @@
+"""campus fails, waits, stops and comes back when told to."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from webtest import TestApp
+
+from tests.campus import Campus, Config
+from tests.functional.campus.good_tool import CLIENT, Service
+
+
+def test_an_endpoint_fails_when_told_and_as_often_as_told(campus: Campus, service: Service) -> None:
+    campus.fail_next("scores", 503, times=2, headers={"Retry-After": "7"})
+    assert service.post_score(503).headers["Retry-After"] == "7"
+    service.post_score(503)
+    service.post_score(204)
+    assert [entry.status for entry in campus.log.refused("scores")] == [503, 503]
+
+
+def test_an_endpoint_is_slow_when_told(campus: Campus, server: TestApp) -> None:
+    campus.slow("jwks", 1)
+    began = time.monotonic()
+    server.get("/jwks")
+    assert time.monotonic() - began >= 1
+    campus.slow("jwks", 0)
+    began = time.monotonic()
+    server.get("/jwks")
+    assert time.monotonic() - began < 1
+
+
+def test_a_process_is_controlled_over_http(campus: Campus, service: Service) -> None:
+    lever = service.server.post_json
+    lever("/_control/fail", {"endpoint": "scores", "status": 500, "times": 1})
+    service.post_score(500)
+    service.post_score(comment="here")
+    lever("/_control/slow", {"endpoint": "scores", "seconds": 0})
+    kid = lever("/_control/rotate", {}).json["kid"]
+    link = lever("/_control/link", {"title": "Third", "due": "2030-01-01T00:00:00Z"}).json["id"]
+    state = service.server.get("/_control/state").json
+    assert state["registration"]["client-id"] == CLIENT
+    assert state["links"][-1] == {
+        "id": link, "title": "Third", "due": "2030-01-01T00:00:00Z", "points": 10.0,
+    }  # fmt: skip
+    assert [(score["login"], score["comment"]) for score in state["scores"]] == [("zoe", "here")]
+    assert state["scores"][0]["link"] == campus.link().id
+    assert {"told to fail by a test"} == {one["text"] for one in state["log"] if not one["accepted"]}
+    assert kid in {key["kid"] for key in campus.keys.jwks()["keys"]}
+    lever("/_control/revoke", {})
+    service.post_score(401)
+
+
+@pytest.mark.parametrize(
+    ("lever", "body", "status"),
+    [
+        ("explode", {}, 404),
+        ("fail", {}, 400),
+        ("fail", {"endpoint": "scores", "status": "much"}, 400),
+        ("slow", {"endpoint": "scores"}, 400),
+        ("link", {"title": "T", "due": "soon"}, 400),
+    ],
+)
+def test_a_lever_pulled_wrongly_says_so(
+    server: TestApp, lever: str, body: dict[str, Any], status: int
+) -> None:
+    server.post_json(f"/_control/{lever}", body, status=status)
+
+
+def test_control_takes_no_form_and_is_not_there_unless_wanted(
+    campus: Campus, server: TestApp, keys: dict[str, rsa.RSAPrivateKey]
+) -> None:
+    server.post("/_control/revoke", {}, status=415)
+    plain = TestApp(Campus(replace(campus.config, control=False), keys["campus"]).app)
+    plain.get("/_control/state", status=404)
+    plain.post_json("/_control/revoke", {}, status=404)
+
+
+@pytest.fixture
+def running(keys: dict[str, rsa.RSAPrivateKey]) -> Iterator[Campus]:
+    """A campus on a free port."""
+    with Campus(Config(), keys["campus"]) as campus:
+        yield campus
+
+
+def test_it_serves_on_a_free_port_and_comes_back_there(running: Campus) -> None:
+    jwks = running.config.jwks_url
+    assert requests.get(jwks, timeout=5).json() == running.keys.jwks()
+    running.slow("jwks", 60)
+    with pytest.raises(requests.Timeout):
+        requests.get(jwks, timeout=0.2)
+    running.slow("jwks", 0)
+    began = time.monotonic()
+    running.stop()
+    assert time.monotonic() - began < 5, "a slow answer does not hold it up"
+    with pytest.raises(requests.ConnectionError):
+        requests.get(jwks, timeout=5)
+    running.start()
+    assert requests.get(jwks, timeout=5).json() == running.keys.jwks()

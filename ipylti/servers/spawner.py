@@ -157,3 +157,6 @@ class Spawner(Protocol):
 
     def logs(self, workspace: str, lines: int = 50) -> str:
         """Return the last lines of what the server wrote, "" if it is gone."""
+
+    def tidy(self, instance: str) -> None:
+        """Remove what interrupted work left behind an hour ago or more: nothing that anybody knows of."""

@@ -1,0 +1,438 @@
+"""The spawner on one machine's Podman: the only module that imports podman.
+
+It speaks libpod's REST API (Podman 4.0 and later) through podman-py's client, which knows the transports; the
+requests are made here, since each one counts while somebody waits for a notebook.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from podman.api.client import APIClient, APIResponse
+from urllib3.exceptions import HTTPError
+
+from ipylti.errors import DependencyDown, EmptySource, ImageMissing, SettingsError, SpawnerError
+from ipylti.servers import isolation, labels, listing, reports
+from ipylti.servers.spawner import (
+    Copied,
+    CopyProgress,
+    ServerSpec,
+    ServerState,
+    ServerStatus,
+    VolumeSpec,
+)
+
+log = logging.getLogger(__name__)
+
+#: The API that requests are written for; newer engines go on answering in its shapes. It is given so that no
+#: request is spent on asking for the engine's version, which takes 0.4 s.
+_API_VERSION = "4.0.0"
+
+#: Seconds for the engine to take a connection, and to answer a ping.
+_CONNECT = 5.0
+
+#: Seconds without a word from the copying helper, which speaks twice a second, until it counts as hanging.
+_SILENCE = 30.0
+
+#: Seconds to wait before looking again at what others change at the same time.
+_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+#: How old a leftover is at least: younger ones are somebody's work in progress.
+_LEFT = timedelta(hours=1)
+
+#: The most of a server's log that is handed out, in characters.
+_LOG_SIZE = 1 << 17
+
+_ATTACH = {"stream": "true", "stdout": "true", "stderr": "true"}
+_REMOVE = {"force": "true", "v": "true", "timeout": "0"}
+
+
+class Engine:
+    """The API: requests with time-outs, and failures told apart. Threads may share one.
+
+    :param url: ``unix:///path/to/podman.sock`` and the like.
+    :param timeout: seconds that an answer may take.
+    """
+
+    def __init__(self, url: str, *, timeout: float) -> None:
+        try:
+            self.client = APIClient(base_url=url, version=_API_VERSION, max_pool_size=64)
+        except ValueError as err:
+            raise SettingsError(f"ipylti.podman_url: {err}") from err
+        self.timeout = timeout
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        expect: Collection[int],
+        params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        stream: bool = False,
+    ) -> APIResponse:
+        """Send one request and return the answer if its status is an expected one.
+
+        :param timeout: seconds that the answer may take, if not as usual.
+        :param stream: leave the answer's body to be read by and by.
+        :raises DependencyDown: there is no answer.
+        :raises SpawnerError: any other status; ``detail`` has the engine's own words.
+        """
+        try:
+            response = getattr(self.client, method)(
+                path,
+                params=params,
+                data=None if body is None else json.dumps(body),
+                headers=None if body is None else {"Content-Type": "application/json"},
+                timeout=(min(_CONNECT, timeout or _CONNECT), timeout or self.timeout),
+                stream=stream,
+            )
+        except (OSError, HTTPError) as err:  # podman's and requests' errors are OSErrors
+            raise DependencyDown("podman", f"{method} {path}: {err.__cause__ or err}") from err
+        if response.status_code not in expect:
+            raise SpawnerError(f"{method} {path}: {response.status_code} {message(response)}")
+        return response
+
+
+def printed(output: APIResponse) -> Iterator[bytes]:
+    """Yield the lines of a stream in which frames of standard output and error alternate.
+
+    Each frame is preceded by the number of the stream, three zero bytes and its length in four bytes, most
+    significant first (libpod's API, ``ContainerAttachLibpod``).
+    """
+    rest = b""
+    try:
+        while header := output.raw.read(8):
+            *complete, rest = (rest + output.raw.read(int.from_bytes(header[4:], "big"))).split(b"\n")
+            yield from complete
+    except (OSError, HTTPError) as err:
+        raise DependencyDown("podman", f"a stream broke: {err}") from err
+    if rest:
+        yield rest
+
+
+def message(response: APIResponse) -> str:
+    """Return the engine's own words for what went wrong, on one line."""
+    try:
+        words = response.json()["message"]
+    except (OSError, ValueError, KeyError, TypeError):
+        words = ""
+    return " ".join(str(words).split())[:500]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A container as it was a moment ago.
+
+    :param id: names this very container; its name may be another's by now.
+    :param state: libpod's word.
+    :param fingerprint: of the specification that it was made from.
+    """
+
+    id: str
+    state: str
+    fingerprint: str
+    status: ServerStatus
+
+
+class PodmanSpawner:
+    """Volumes and servers on a Podman (:class:`ipylti.servers.spawner.Spawner`). Threads may share one.
+
+    No lock of its own stands behind it: of two processes that make the same thing, the engine lets one win,
+    and the other looks again. Containers are removed by id, since their name may be another's by then.
+
+    :param url: the engine's API, ``unix:///path/to/podman.sock`` and the like.
+    :param entrypoint: the name of Traefik's entry point for notebook hosts.
+    :param tls: whether that entry point speaks TLS.
+    :param timeout: seconds that the engine may take for an answer.
+    :param copy_limit: seconds that copying a volume may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        entrypoint: str = "web",
+        tls: bool = False,
+        timeout: float = 30.0,
+        copy_limit: float = 1800.0,
+    ) -> None:
+        self.engine = Engine(url, timeout=timeout)
+        self.entrypoint = labels.name("entrypoint", entrypoint)
+        self.tls = tls
+        self.copy_limit = copy_limit
+        self._controllers: frozenset[str] | None = None
+        self._warned = False
+
+    def ping(self) -> None:
+        """Return if the engine answers; the first time, also ask what the first start would have to ask."""
+        self.engine.ask("get", "/_ping", expect=(200,), timeout=_CONNECT)
+        self._known_controllers()
+
+    # Volumes
+
+    def ensure_volume(self, spec: VolumeSpec) -> bool:
+        body = isolation.volume_body(spec)
+        answer = self.engine.ask("post", "/volumes/create", body=body, expect=(201, 409, 500))
+        if answer.status_code == 201:
+            return True
+        if not self._has_volume(spec.name):
+            raise SpawnerError(f"no volume {spec.name}: {message(answer)}")
+        return False
+
+    def volumes(self, instance: str) -> list[VolumeSpec]:
+        answer = self.engine.ask("get", "/volumes/json", params=_belonging_to(instance), expect=(200,))
+        return [listing.volume(entry) for entry in answer.json() or ()]
+
+    def remove_volume(self, name: str) -> None:
+        path = f"/volumes/{labels.name('volume', name)}"
+        for wait in _WAITS:
+            answer = self.engine.ask("delete", path, expect=(204, 404, 409, 500))
+            if answer.status_code in (204, 404):
+                return
+            # The helper that filled it may still be writing it to disk.
+            self._remove_named(isolation.copy_name(name))
+            time.sleep(wait)
+        raise SpawnerError(f"volume {name} is in use: {message(answer)}", code="volume.in_use")
+
+    def copy(
+        self, source: str, target: VolumeSpec, image: str, progress: CopyProgress, *, digest: bool = False
+    ) -> Copied:
+        if not self._has_volume(source):
+            raise EmptySource(f"no volume {source}")
+        made = self.ensure_volume(target)
+        body = isolation.copy_body(
+            source,
+            target,
+            image,
+            digest=digest,
+            limit=self.copy_limit,
+            controllers=self._known_controllers(),
+        )
+        try:
+            return self._run_helper(body, progress)
+        except EmptySource:
+            if made:
+                self.remove_volume(target.name)
+            raise
+
+    def _run_helper(self, body: Mapping[str, Any], progress: CopyProgress) -> Copied:
+        """Run the helper until it says how it ended; the engine removes it when it has gone."""
+        helper = self._create(body)
+        for wait in _WAITS:
+            if helper is not None:
+                break
+            # One that is at the same volume was left by a call that died. If that call does live, it fails,
+            # and only this one reports a copy: better than to wipe what the other has reported.
+            self._remove_named(body["name"])
+            time.sleep(wait)
+            helper = self._create(body)
+        else:
+            raise SpawnerError(f"{body['name']}: others copy to the same volume", code="volume.in_use")
+        path = f"/containers/{helper}"
+        try:
+            # Attached before the start, no line is missed, and no log is needed.
+            with closing(
+                self.engine.ask(
+                    "post",
+                    f"{path}/attach",
+                    params=_ATTACH,
+                    expect=(200,),
+                    timeout=_SILENCE,
+                    stream=True,
+                )
+            ) as output:
+                self.engine.ask("post", f"{path}/start", expect=(204,))
+                return reports.follow(printed(output), progress)
+        except BaseException:
+            with suppress(DependencyDown, SpawnerError):
+                self._remove(helper)
+            raise
+
+    def _has_volume(self, name: str) -> bool:
+        path = f"/volumes/{labels.name('volume', name)}/exists"
+        return bool(self.engine.ask("get", path, expect=(204, 404)).status_code == 204)
+
+    # Servers
+
+    def start(self, spec: ServerSpec) -> ServerStatus:
+        controllers = self._known_controllers()
+        self._warn(isolation.missing_limits(spec.limits, controllers))
+        body = isolation.server_body(spec, entrypoint=self.entrypoint, tls=self.tls, controllers=controllers)
+        for wait in _WAITS:
+            found = self._find(body["name"])
+            if found and found.state == "running":
+                return found.status
+            if found and not (
+                found.state in listing.NEW and found.fingerprint == body["labels"][isolation.FINGERPRINT]
+            ):
+                # It has ended, or was made from another specification and never started.
+                self._remove(found.id)
+                found = None
+            container = found.id if found else self._make(spec, body)
+            if container and self._run(container):
+                found = self._find(body["name"])
+                if found:
+                    return found.status
+            time.sleep(wait)
+        raise SpawnerError(f"others keep removing {body['name']}", code="server.contested")
+
+    def status(self, workspace: str) -> ServerStatus:
+        found = self._find(isolation.server_name(workspace))
+        return found.status if found else ServerStatus(workspace, ServerState.ABSENT)
+
+    def servers(self, instance: str) -> list[ServerStatus]:
+        found = []
+        for entry in self._containers(instance):
+            if entry["Labels"].get(labels.KIND) == labels.COPY_KIND:
+                continue
+            status = listing.listed(entry)
+            if status.exit_code == listing.KILLED:
+                # By whom is not in the list.
+                again = self._find(entry["Id"])
+                status = replace(status, out_of_memory=bool(again and again.status.out_of_memory))
+            found.append(status)
+        return found
+
+    def stop(self, workspace: str, grace: float = 10.0) -> None:
+        found = self._find(isolation.server_name(workspace))
+        if found:
+            self.engine.ask(
+                "post",
+                f"/containers/{found.id}/stop",
+                params={"timeout": round(grace)},
+                # One that does not run can't be stopped, and one that is gone need not be.
+                expect=(204, 304, 404, 409, 500),
+                timeout=grace + self.engine.timeout,
+            )
+            self._remove(found.id)
+        self._remove_network(isolation.network_name(workspace))
+
+    def logs(self, workspace: str, lines: int = 50) -> str:
+        path = f"/containers/{isolation.server_name(workspace)}/logs"
+        params = {"stdout": "true", "stderr": "true", "tail": str(lines)}
+        answer = self.engine.ask("get", path, params=params, expect=(200, 404), stream=True)
+        with closing(answer):
+            if answer.status_code == 404:
+                return ""
+            text = b"\n".join(printed(answer)).decode(errors="replace")
+        return "\n".join(text.splitlines()[-lines:])[-_LOG_SIZE:]
+
+    def tidy(self, instance: str) -> None:
+        old = datetime.now(UTC) - _LEFT
+        workspaces = set()
+        for entry in self._containers(instance):
+            workspaces.add(entry["Labels"].get(labels.WORKSPACE))
+            if (
+                entry["Labels"].get(labels.KIND) == labels.COPY_KIND
+                and entry["State"] != "running"
+                and listing.moment(entry["Created"]) < old
+            ):
+                self._remove(entry["Id"])
+        networks = self.engine.ask("get", "/networks/json", params=_belonging_to(instance), expect=(200,))
+        for network in networks.json() or ():
+            if (
+                network["labels"].get(labels.WORKSPACE) not in workspaces
+                and listing.moment(network["created"]) < old
+            ):
+                self._remove_network(network["name"])
+
+    # Containers and networks
+
+    def _find(self, name: str) -> Found | None:
+        """Look a container up by name or id."""
+        answer = self.engine.ask("get", f"/containers/{name}/json", expect=(200, 404))
+        if answer.status_code == 404:
+            return None
+        entry = answer.json()
+        return Found(
+            id=entry["Id"],
+            state=entry["State"]["Status"],
+            fingerprint=entry["Config"]["Labels"].get(isolation.FINGERPRINT, ""),
+            status=listing.inspected(entry),
+        )
+
+    def _create(self, body: Mapping[str, Any]) -> str | None:
+        """Make a container and return its id, or None if there is one of that name.
+
+        :raises ImageMissing: the image is not there.
+        """
+        answer = self.engine.ask("post", "/containers/create", body=body, expect=(201, 404, 409, 500))
+        if answer.status_code == 201:
+            return str(answer.json()["Id"])
+        words = message(answer)
+        if "already in use" in words:
+            return None
+        if "image not known" in words or "no such image" in words:
+            raise ImageMissing(words)
+        raise SpawnerError(f"{body['name']} can't be made: {words}")
+
+    def _make(self, spec: ServerSpec, body: Mapping[str, Any]) -> str | None:
+        """Make a server's container, and before it the network that it is in, if it has no other."""
+        if not spec.egress:
+            network = isolation.network_body(spec)
+            self.engine.ask("post", "/networks/create", body=network, expect=(200, 201, 409))
+        return self._create(body)
+
+    def _run(self, container: str) -> bool:
+        """Start a container and return whether it was still there, and free to start."""
+        path = f"/containers/{container}"
+        answer = self.engine.ask("post", f"{path}/start", expect=(204, 304, 404, 409, 500))
+        if answer.status_code in (204, 304):
+            return True
+        if answer.status_code == 404 or self._find(container) is None:
+            return False
+        self._remove(container)
+        words = message(answer)
+        # The engine chooses the port when it makes the container, and opens it only now.
+        if "address already in use" in words:
+            return False
+        raise SpawnerError(f"a server can't be started: {words}")
+
+    def _remove(self, container: str) -> None:
+        """Remove a container by id, running or not, and wait until it is gone."""
+        for wait in _WAITS:
+            answer = self.engine.ask(
+                "delete", f"/containers/{container}", params=_REMOVE, expect=(200, 204, 404, 409, 500)
+            )
+            if answer.status_code in (200, 204, 404):
+                return
+            # Somebody else, the engine itself perhaps, is about to remove it.
+            time.sleep(wait)
+        raise SpawnerError(f"container {container} can't be removed: {message(answer)}")
+
+    def _remove_named(self, name: str) -> None:
+        found = self._find(name)
+        if found:
+            self._remove(found.id)
+
+    def _remove_network(self, name: str) -> None:
+        """Remove a network unless it is gone, or in use by a server that was started anew meanwhile."""
+        self.engine.ask("delete", f"/networks/{name}", expect=(200, 204, 404, 409, 500))
+
+    def _containers(self, instance: str) -> list[Any]:
+        params = {"all": "true", **_belonging_to(instance)}
+        return self.engine.ask("get", "/containers/json", params=params, expect=(200,)).json() or []
+
+    def _known_controllers(self) -> frozenset[str]:
+        """Return the cgroup controllers that containers can be limited with, asked for once (0.4 s)."""
+        if self._controllers is None:
+            host = self.engine.ask("get", "/info", expect=(200,)).json()["host"]
+            self._controllers = frozenset(host.get("cgroupControllers") or ())
+        return self._controllers
+
+    def _warn(self, limits: list[str]) -> None:
+        """Log once that limits can't be held: rootless containers have none without cgroup v2."""
+        if limits and not self._warned:
+            self._warned = True
+            log.warning("servers run without limits that this host can't enforce", extra={"limits": limits})
+
+
+def _belonging_to(instance: str) -> dict[str, str]:
+    return {"filters": json.dumps({"label": [f"{labels.INSTANCE}={labels.name('instance', instance)}"]})}

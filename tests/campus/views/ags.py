@@ -105,8 +105,8 @@ def delete_line_item(request: Request) -> Response:
 def post_score(request: Request) -> Response:
     """Take a score."""
     campus = request.campus
-    score = campus.gradebook.post(request.matchdict["item"], request.body)
     item = campus.gradebook.item(request.matchdict["item"])
+    score = campus.gradebook.post(item.id, request.body)
     name = campus.course.by_sub(score.user_id).name
     points = "no score" if score.given is None else f"{score.given:g} of {score.maximum:g}"
     progress = f"{score.activity_progress}, {score.grading_progress}, {points}"

@@ -1,8 +1,12 @@
 """campus fails, waits, stops and comes back when told to."""
 
+import ast
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from webtest import TestApp
 
 from tests.campus import Campus, Config
 from tests.functional.campus.good_tool import CLIENT, Service
+
+CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def test_an_endpoint_fails_when_told_and_as_often_as_told(campus: Campus, service: Service) -> None:
@@ -100,3 +106,26 @@ def test_it_serves_on_a_free_port_and_comes_back_there(running: Campus) -> None:
         requests.get(jwks, timeout=5)
     running.start()
     assert requests.get(jwks, timeout=5).json() == running.keys.jwks()
+
+
+def test_it_runs_as_a_process_until_it_is_told_to_end() -> None:
+    command = [sys.executable, "-m", "tests.campus", "--port", "0", "--client-id", CLIENT, "--control"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(8)]
+        named = dict(line.strip().split(": ", 1) for line in told[1:])
+        state = requests.get(named["token-url"].replace("/token", "/_control/state"), timeout=5).json()
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+    assert told[0] == f"campus is at {named['issuer']}\n"
+    assert state["registration"] == named
+    assert named["client-id"] == CLIENT
+
+
+def test_it_imports_nothing_of_the_tool_that_it_judges() -> None:
+    for source in (CHECKOUT / "tests" / "campus").rglob("*.py"):
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                named = [node.module or ""]
+            assert not [name for name in named if name.split(".")[0] == "ipylti"], source

@@ -148,6 +148,20 @@ def platform_list(ini: str, as_json: bool) -> None:
 
 
 @main.group()
+def key() -> None:
+    """The tool's own keys."""
+
+
+@key.command("rotate")
+@ini_argument
+def key_rotate(ini: str) -> None:
+    """Have a new key take over in 24 hours; platforms see it at once, and the old one for a week more."""
+    with _sessions(load(ini)).begin() as session:
+        made = ToolKeys(session).rotate(models.now())
+    click.echo("A new key takes over in 24 hours." if made else "A new key waits to take over already.")
+
+
+@main.group()
 def workspace() -> None:
     """People's workspaces and their servers."""
 

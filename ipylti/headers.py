@@ -68,11 +68,8 @@ def _policy(request: Request) -> str:
     settings = request.services.settings
     notebooks = settings.notebook_origin("*")
     own = settings.url
-    launch = getattr(request.context, "launch", None)
-    ancestors = {
-        *request.registry["ipylti.frame_origins"].current(),
-        *(launch.frame_origins if launch else ()),
-    }
+    known = request.registry["ipylti.frame_origins"].current()
+    ancestors = {*known, *getattr(request.context, "frame_origins", ())} - {own}
     return "; ".join(
         (
             "default-src 'none'",

@@ -18,7 +18,7 @@ from ipylti.errors import DependencyDown, IpyltiError, OutgoingError, ServiceErr
 from ipylti.jobs import Jobs
 from ipylti.lti.parts import AgsEndpoint
 from ipylti.lti.registrations import Registration
-from ipylti.lti.scores import Score, Scores
+from ipylti.lti.scores import Score, Scores, handed_in
 from ipylti.platforms import as_registration
 from ipylti.volatile import Locks
 
@@ -46,6 +46,7 @@ class _Delivery:
     registration: Registration
     ags: AgsEndpoint
     resource_link_id: str
+    assignment: str
     label: str
     score: Score
 
@@ -105,26 +106,39 @@ class Outbox:
                 registration=registration,
                 ags=AgsEndpoint(frozenset(link.scopes), link.line_item, link.line_items),
                 resource_link_id=link.resource_link_id,
+                assignment=link.assignment_id,
                 label=link.title or "Notebook",
-                score=Score.handed_in(
-                    user_id=item.person.sub,
-                    submitted_at=item.submission.submitted_at,
-                    timestamp=item.timestamp,
-                    quirks=registration.quirks,
-                    launch_url=f"{self.tool_url}/launch",
+                score=handed_in(
+                    item.person.sub,
+                    item.submission.submitted_at,
+                    item.timestamp,
+                    registration.quirks,
+                    f"{self.tool_url}/launch",
                 ),
             )
 
     def _send(self, delivery: _Delivery) -> None:
-        line_item = self.scores.find_or_create_line_item(
+        """Send the score; where its line item is gone, find or make another one first."""
+        try:
+            line_item = self._line_item(delivery, None)
+            self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
+        except ServiceError as err:
+            if err.code != "lineitem.gone":
+                raise
+            line_item = self._line_item(delivery, line_item)
+            self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
+
+    def _line_item(self, delivery: _Delivery, gone: str | None) -> str:
+        return self.scores.find_or_create_line_item(
             delivery.registration,
             delivery.ags,
-            delivery.resource_link_id,
-            _TAG,
-            delivery.label,
-            _MAXIMUM,
+            resource_link_id=delivery.resource_link_id,
+            resource_id=delivery.assignment,
+            tag=_TAG,
+            label=delivery.label,
+            maximum=_MAXIMUM,
+            gone=gone,
         )
-        self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
 
     def _delivered(self, item_id: int) -> None:
         with self.sessions.begin() as db:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
@@ -129,16 +130,15 @@ class ToolKeys:
 
     def all(self) -> list[keys.ToolKey]:
         """Return all keys that are kept."""
+        rows = self.db.scalars(sa.select(models.ToolKey).order_by(models.ToolKey.created_at))
         return [
-            keys.ToolKey(
-                kid=row.kid,
-                private=row.private,
-                created=row.created_at,
-                activates=row.activates_at,
-                retires=row.retires_at,
-            )
-            for row in self.db.scalars(sa.select(models.ToolKey).order_by(models.ToolKey.created_at))
+            keys.ToolKey(row.kid, row.private, row.created_at, row.activates_at, row.retires_at)
+            for row in rows
         ]
+
+    def published(self, moment: datetime) -> dict[str, Any]:
+        """Return the JSON Web Key Set for platforms."""
+        return dict(keys.public_jwks(self.all(), moment))
 
     def ensure(self, moment: datetime) -> None:
         """Make the first key if there is none; processes that start at once end up with one."""
@@ -146,8 +146,22 @@ class ToolKeys:
             self.db.execute(sa.text("LOCK TABLE tool_keys IN EXCLUSIVE MODE"))
         if self.all():
             return
-        key = keys.generate(moment, activates=moment)
-        self.db.add(
+        self.save(keys.generate(moment))
+
+    def rotate(self, moment: datetime) -> bool:
+        """Have a new key take over in a day; return False if one waits to do so already."""
+        changed = keys.rotate(self.all(), moment)
+        for key in changed:
+            self.save(key)
+        return bool(changed)
+
+    def signer(self, moment: datetime) -> keys.Signer:
+        """Return a signer with the key that is in force."""
+        return keys.Signer(keys.signing_key(self.all(), moment))
+
+    def save(self, key: keys.ToolKey) -> None:
+        """Keep a key, or what has changed of it."""
+        self.db.merge(
             models.ToolKey(
                 kid=key.kid,
                 private=dict(key.private),
@@ -157,7 +171,3 @@ class ToolKeys:
             )
         )
         self.db.flush()
-
-    def signer(self, moment: datetime) -> keys.Signer:
-        """Return a signer with the key that is in force."""
-        return keys.Signer(keys.signing_key(self.all(), moment))

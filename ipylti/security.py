@@ -32,10 +32,14 @@ _LAUNCH = "ipylti.launch"
 
 
 class LaunchContext:
-    """A launch as the context of a request: who may do what with it."""
+    """A launch as the context of a request: who may do what with it.
+
+    :param frame_origins: still to be had when the request's transaction, and with it the row, is gone.
+    """
 
     def __init__(self, launch: models.Launch) -> None:
         self.launch = launch
+        self.frame_origins = tuple(launch.frame_origins)
 
     def __acl__(self) -> list[tuple[str, str, tuple[str, ...]]]:
         return [(Allow, f"launch:{self.launch.id}", ("work", "submit"))]

@@ -1,9 +1,5 @@
 """The collaborators of a web process, made once, and handed out on the request."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 import zope.sqlalchemy
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -14,6 +10,7 @@ from ipylti import models, volatile
 from ipylti.gate import Gatekeeper
 from ipylti.http import OutgoingHTTP
 from ipylti.jobs import Jobs
+from ipylti.lti import stores
 from ipylti.lti.keysets import PlatformKeys
 from ipylti.models.meta import READ_ONLY
 from ipylti.settings import Settings
@@ -22,8 +19,9 @@ from ipylti.workspaces import Desk
 
 USER_AGENT = "ipylti"
 
-#: Seconds within which a lock of the protocol's (a platform's keys, a line item) should be had.
-_LOCK_WAIT = 10.0
+#: Seconds for which the protocol's locks (a platform's keys, a line item) last, and are waited for.
+_LOCK_LASTS = 120.0
+_LOCK_WAIT = 20.0
 
 
 class Services:
@@ -56,15 +54,9 @@ def outgoing_http(settings: Settings) -> OutgoingHTTP:
     return OutgoingHTTP(USER_AGENT, allow_private=settings.allow_private_platforms)
 
 
-def protocol_locks(locks: Locks) -> Any:
-    """Return locks as :mod:`ipylti.lti.stores` wants them: by name, waited for."""
-
-    @contextmanager
-    def hold(name: str) -> Iterator[object]:
-        with locks.hold(name, wait=_LOCK_WAIT) as held:
-            yield held
-
-    return hold
+def protocol_locks(locks: Locks) -> stores.Locks:
+    """Return locks as the protocol wants them: by name, waited for."""
+    return lambda name: locks.hold(name, wait=_LOCK_WAIT, seconds=_LOCK_LASTS)
 
 
 def _db(request: Request) -> Session:

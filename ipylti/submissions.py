@@ -124,9 +124,7 @@ class Freezer:
                     assignment=assignment.id,
                     workspace=submission.workspace_id,
                 )
-            copied = self.spawner.copy(
-                source, target, image, lambda _done, _total: lock.renew(), digest=True, allow_empty=True
-            )
+            copied = self.spawner.copy(source, target, image, lambda _done, _total: lock.renew(), digest=True)
             with self.sessions.begin() as db:
                 submission = db.get_one(models.Submission, submission_id)
                 submission.state = models.SubmissionState.FROZEN

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from ipylti.errors import DependencyDown
 
-#: Seconds after which a start that shows no sign of life counts as given up: its worker, or the queue, is lost.
+#: Seconds after which a start that shows no sign of life counts as lost, with its worker or with the queue.
 STALE = 30.0
 
 #: Seconds that a progress record is kept after its last change.
@@ -226,7 +226,7 @@ class Board:
         """Return the place in the queue, 1 being next, or None if it does not wait."""
         with _translated():
             rank = self.client.zrank(self._WAITING, workspace)
-        return None if rank is None else int(rank) + 1
+        return rank + 1 if isinstance(rank, int) else None
 
     def ready(self) -> set[str]:
         """Return all workspaces whose server is said to be ready."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from huey.consumer import Consumer
 from redis import Redis
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import models, volatile
 from ipylti.errors import DependencyDown, IpyltiError
@@ -49,6 +49,18 @@ class QueueConsumer(Consumer):
         pass
 
 
+class KeySigner:
+    """Signs with the key that is in force at that moment (:class:`ipylti.lti.tokens.Signs`)."""
+
+    def __init__(self, sessions: sessionmaker[Session]) -> None:
+        self.sessions = sessions
+
+    def sign(self, claims: dict[str, Any]) -> str:
+        """Return the claims as a signed token."""
+        with self.sessions() as db:
+            return ToolKeys(db).signer(models.now()).sign(claims)
+
+
 class Worker:
     """Everything that works in the background, put together."""
 
@@ -56,7 +68,11 @@ class Worker:
         redis = volatile.connect(settings.redis_url)
         self.settings = settings
         self.sessions = sessionmaker(models.make_engine(settings.database_url))
-        self.spawner = PodmanSpawner(settings.podman_url or "", tls=settings.notebook_scheme == "https")
+        self.spawner = PodmanSpawner(
+            settings.podman_url,
+            entrypoint="websecure" if settings.notebook_scheme == "https" else "web",
+            tls=settings.notebook_scheme == "https",
+        )
         self.locks = Locks(redis)
         self.pulse = Pulse(redis)
         self.probe = Probe()
@@ -78,13 +94,8 @@ class Worker:
     def _scores(self, redis: Redis) -> Scores:
         """Return the platforms' score services, with tokens signed by the key that is in force."""
         http = outgoing_http(self.settings)
-        locks = protocol_locks(self.locks)
-
-        def sign(claims: dict[str, Any]) -> str:
-            with self.sessions() as db:
-                return ToolKeys(db).signer(models.now()).sign(claims)
-
-        return Scores(http, AccessTokens(http, Cache(redis, "tokens"), sign), locks)
+        tokens = AccessTokens(http, Cache(redis, "tokens"), KeySigner(self.sessions))
+        return Scores(http, tokens, protocol_locks(self.locks))
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; jobs that run get a little time to finish."""

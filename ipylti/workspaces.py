@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
@@ -41,16 +41,18 @@ class Desk:
     def ask(self, workspace: str) -> Progress:
         """Ask for a workspace's server and return how far it is; asking often does no harm.
 
-        A server that is said to be ready is looked after, too: its container may have ended meanwhile.
+        A server that is said to be ready is looked after, too: its container may have ended meanwhile; so is
+        an assignment that was not ready: its teacher may have saved something. The board goes on saying
+        so until the look is done.
         """
         progress = self.board.read(workspace)
-        if progress.state is State.READY:
+        if progress.state in (State.READY, State.NOT_READY):
             self.jobs.ask("start_server", workspace)
             return progress
         return progress if self._on_its_way(progress) else self._queue(workspace)
 
     def look(self, workspace: str) -> Progress:
-        """Return how far a workspace's server is; a start whose worker or queue was lost is asked for again."""
+        """Return how far a workspace's server is; a start that was lost is asked for again."""
         progress = self.board.read(workspace)
         begun = progress.state in (State.QUEUED, State.STARTING)
         return self._queue(workspace) if begun and not self._on_its_way(progress) else progress
@@ -101,7 +103,8 @@ class Servers:
             self.board.dequeue(workspace)
             if lock is None:
                 return
-            report = _Report(self.board, lock, workspace)
+            known = self.board.read(workspace)
+            report = _Report(self.board, lock, workspace, known)
             try:
                 status = self._start(workspace, report)
             except NotReady:
@@ -168,29 +171,30 @@ class Servers:
         """Copy the base into the workspace's volume while its server starts beside it.
 
         Nobody is let in before the copy is whole: that is written down first, and a start that crashes
-        before makes the copy again.
+        before makes the copy again. Where nothing was there to copy a while ago, the copy goes first.
         """
         if not facts.base_opened:
             raise NotReady("the assignment was never built")
-        report(state=State.STARTING, step=Step.COPY)
+        doubtful = report.progress.state is State.NOT_READY
+        if not doubtful:
+            report(state=State.STARTING, step=Step.COPY)
         self.spawner.ensure_volume(facts.volume)
         with ThreadPoolExecutor(1, "start") as beside:
-            starting = beside.submit(self.spawner.start, facts.spec)
+            starting = None if doubtful else beside.submit(self.spawner.start, facts.spec)
             try:
                 self.spawner.copy(base.name, facts.volume, facts.spec.image, report.copied)
-            except EmptySource as err:
-                starting.exception()
+            except BaseException as err:
+                if starting is not None:
+                    starting.exception()
                 self.spawner.stop(facts.spec.workspace, grace=0)
-                self.spawner.remove_volume(facts.volume.name)
-                raise NotReady("nothing was saved into the assignment") from err
-            except BaseException:
-                starting.exception()
-                self.spawner.stop(facts.spec.workspace, grace=0)
+                if isinstance(err, EmptySource):
+                    self.spawner.remove_volume(facts.volume.name)
+                    raise NotReady("nothing was saved into the assignment") from err
                 raise
             with self.sessions.begin() as db:
                 db.get_one(models.Workspace, facts.spec.workspace).populated_at = models.now()
             report(state=State.STARTING, step=Step.CONTAINER)
-            return starting.result()
+            return starting.result() if starting is not None else self.spawner.start(facts.spec)
 
     def _facts(self, workspace: str) -> _Facts:
         settings = self.settings
@@ -280,11 +284,11 @@ def _launch_origins(db: Session, workspace: str) -> set[str]:
 class _Report:
     """Puts the progress of one start on the board, and keeps its lock alive."""
 
-    def __init__(self, board: Board, lock: HeldLock, workspace: str) -> None:
+    def __init__(self, board: Board, lock: HeldLock, workspace: str, progress: Progress) -> None:
         self.board = board
         self.lock = lock
         self.workspace = workspace
-        self.progress = Progress()
+        self.progress = progress
 
     def __call__(
         self,
@@ -299,7 +303,7 @@ class _Report:
 
     def copied(self, done: int, total: int) -> None:
         """Say how far the copy is."""
-        self.progress = replace(self.progress, done=done, total=total)
+        self.progress = Progress(state=State.STARTING, step=Step.COPY, done=done, total=total)
         self.alive()
 
     def alive(self) -> None:

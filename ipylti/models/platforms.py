@@ -45,7 +45,7 @@ class Deployment(Base):
 
 
 class ToolKey(Base):
-    """A key pair that the tool signs with; ``private`` is a JWK."""
+    """A key pair that the tool signs with; ``private`` is the JSON Web Key."""
 
     __tablename__ = "tool_keys"
 

@@ -10,7 +10,7 @@ from ipylti.models.meta import Base
 
 M = TypeVar("M", bound=Base)
 
-_INSERTS = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+_INSERTS: dict[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 
 
 def find_or_make(db: Session, model: type[M], key: dict[str, Any], **values: Any) -> M:

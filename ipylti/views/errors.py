@@ -10,7 +10,6 @@ from pyramid.httpexceptions import HTTPException, HTTPForbidden, HTTPNotFound
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
 from pyramid.response import Response
-from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import exception_view_config, forbidden_view_config, notfound_view_config
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -66,13 +65,18 @@ WORDS = {
         "If it happens again, please tell your administrator the code below.",
     ),
     "message.expired": Words(403, "This launch is too old", f"It took too long to get here. {AGAIN}"),
-    "message.state": Words(
+    "message.state": Words(403, "This launch can't be used", f"It was used already, or has expired. {AGAIN}"),
+    "message.nonce": Words(403, "This launch can't be used", f"It was used already. {AGAIN}"),
+    "message.other_browser": Words(
+        403, "This launch can't be used", f"It was started in another browser. {AGAIN}"
+    ),
+    "message.cookie_missing": Words(
         403,
         "This launch can't be used",
-        f"It was used already, has expired, or was started in another browser. {AGAIN}",
-        "If it happens every time, your browser may block all cookies of embedded pages.",
+        f"Your browser kept no cookie of this page, or it was started in another browser. {AGAIN}",
+        "If it happens every time, open the activity in a new window, or allow cookies for this site.",
     ),
-    "message.sub": Words(
+    "message.no_sub": Words(
         403,
         "Your course did not say who you are",
         "Anonymous launches can't have a workspace. Please log in to your learning platform and try again.",
@@ -123,53 +127,53 @@ WORDS = {
 }
 
 
-@exception_view_config(errors.IpyltiError, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(errors.IpyltiError)
 def known(error: errors.IpyltiError, request: Request) -> Response:
     """Tell what was raised on purpose."""
     log.info("refused", extra={"code": error.code, "detail": error.detail, "request_id": request.request_id})
     return _answer(request, error.code)
 
 
-@exception_view_config(redis.RedisError, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(redis.RedisError)
 def redis_down(error: redis.RedisError, request: Request) -> Response:
     """Tell that the session store is away."""
     log.error("redis is away: %s", error, extra={"request_id": request.request_id})
     return _answer(request, "redis.down")
 
 
-@exception_view_config(SQLAlchemyError, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(SQLAlchemyError)
 def database_down(error: SQLAlchemyError, request: Request) -> Response:
     """Tell that the database is away, or did not do as it should."""
     log.error("database failed", exc_info=error, extra={"request_id": request.request_id})
     return _answer(request, "database.down")
 
 
-@exception_view_config(BadCSRFToken, permission=NO_PERMISSION_REQUIRED)
-@exception_view_config(BadCSRFOrigin, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(BadCSRFToken)
+@exception_view_config(BadCSRFOrigin)
 def csrf(error: Exception, request: Request) -> Response:
     """Tell that a form came without its token, or from elsewhere."""
     return _answer(request, "request.csrf")
 
 
-@notfound_view_config(permission=NO_PERMISSION_REQUIRED)
+@notfound_view_config()
 def missing(error: HTTPNotFound, request: Request) -> Response:
     """Tell that there is no such page."""
     return _answer(request, "missing")
 
 
-@forbidden_view_config(permission=NO_PERMISSION_REQUIRED)
+@forbidden_view_config()
 def forbidden(error: HTTPForbidden, request: Request) -> Response:
     """Tell that this browser has no right to the page."""
     return _answer(request, "access.denied")
 
 
-@exception_view_config(HTTPException, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(HTTPException)
 def http(error: HTTPException, request: Request) -> Response:
     """Pass on redirects and the like that were raised."""
     return error if error.status_int < 400 else _answer(request, "request.bad")
 
 
-@exception_view_config(Exception, permission=NO_PERMISSION_REQUIRED)
+@exception_view_config(Exception)
 def unexpected(error: Exception, request: Request) -> Response:
     """Tell that the fault is ours; what it is stands in the log."""
     log.error("unexpected error", exc_info=error, extra={"request_id": request.request_id})

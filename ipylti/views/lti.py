@@ -10,7 +10,7 @@ from pyramid.view import view_config
 
 from ipylti import security
 from ipylti.launches import open_launch
-from ipylti.lti import keys, login, messages
+from ipylti.lti import login, messages
 from ipylti.lti.canvas import canvas_configuration
 from ipylti.platforms import Platforms, ToolKeys
 
@@ -74,7 +74,7 @@ def launch(request: Request) -> HTTPSeeOther:
 def jwks(request: Request) -> dict[str, Any]:
     """Return the tool's public keys (RFC 7517, 5)."""
     request.response.cache_control = "public, max-age=300"
-    return dict(keys.public_jwks(ToolKeys(request.db).all(), datetime.now(UTC)))
+    return ToolKeys(request.db).published(datetime.now(UTC))
 
 
 @view_config(route_name="canvas", request_method="GET", permission=NO_PERMISSION_REQUIRED, renderer="json")

@@ -66,8 +66,13 @@ class Workbench:
         return self._status(self.services.desk.look(self.launch.workspace_id))
 
     @view_config(route_name="tab", request_method="POST")
-    def tab(self) -> HTTPSeeOther:
-        """Open the notebook in a tab of its own; where the server sleeps, its host's page wakes it."""
+    def tab(self) -> Response:
+        """Open the notebook in a tab of its own; where the server sleeps, its host's page wakes it.
+
+        In a frame a script asks for the URL, since a new tab is not sent the frame's partitioned cookies.
+        """
+        if self._wants_json():
+            return Response(json_body={"url": self._enter_url()})
         return HTTPSeeOther(self._enter_url())
 
     @view_config(route_name="submit", request_method="POST", permission="submit")
@@ -75,11 +80,13 @@ class Workbench:
         """Hand in the workspace as it is now."""
         submission = submissions.submit(self.request.db, self.launch, datetime.now(UTC))
         self.request.after_commit("freeze_submission", submission.id)
-        if self.request.accept.best_match(["text/html", "application/json"]) == "application/json":
-            self.request.response.status_int = 201
-            told = {"submission": submission_status(submission)}
-            return Response(json_body=told, status=201)
+        if self._wants_json():
+            return Response(json_body={"submission": submission_status(submission)}, status=201)
         return HTTPSeeOther(self.request.route_path("workbench", launch_id=self.launch.id))
+
+    def _wants_json(self) -> bool:
+        best: str | None = self.request.accept.best_match(["text/html", "application/json"])
+        return best == "application/json"
 
     def _status(self, progress: Progress) -> dict[str, Any]:
         launch = self.launch

@@ -1,0 +1,188 @@
+"""Real parts for tests, the demo and the bench: Redis, PostgreSQL, and processes that end with their parent."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Process:
+    """A program that runs beside us, writes to a log, and ends when we end, however we end.
+
+    :param name: names the log.
+    :param folder: where the log goes.
+    """
+
+    def __init__(
+        self, name: str, command: list[str], folder: Path, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.name = name
+        self.command = command
+        self.log = folder / f"{name}.log"
+        self.env = dict(os.environ) | dict(env or {})
+        self.popen: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Process":
+        """Start it; its own session, so that a Ctrl-C in the terminal reaches only us."""
+        with self.log.open("ab") as log:
+            self.popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.env,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        return self
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self.popen is not None and self.popen.poll() is None
+
+    def stop(self, seconds: float = 15.0, number: int = signal.SIGTERM) -> None:
+        """Ask it to end, and end it if it does not."""
+        if self.popen is None:
+            return
+        if self.running:
+            self.popen.send_signal(number)
+        try:
+            self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.stop(number=signal.SIGKILL)
+
+    def tail(self, lines: int = 20) -> str:
+        """Return the end of its log."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 on which nobody listens at this moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for(done: Callable[[], bool], what: str, seconds: float = 30.0, pause: float = 0.05) -> None:
+    """Wait until something is so.
+
+    :raises TimeoutError: it is not so in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(pause)
+
+
+def redis_process(folder: Path) -> tuple[Process, str]:
+    """Return a Redis of our own on a Unix socket, not yet started, and its URL."""
+    path = folder / "redis.sock"
+    command = [
+        _program("redis-server"),
+        *("--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"),
+        *("--save", "", "--appendonly", "no", "--dir", str(folder)),
+    ]
+    return Process("redis", command, folder), f"unix://{path}"
+
+
+def redis_answers(url: str) -> bool:
+    """Return whether Redis answers."""
+    from ipylti import volatile
+
+    with contextlib.suppress(Exception):
+        return bool(volatile.connect(url).ping())
+    return False
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path) -> Iterator[str]:
+    """Run a Redis for the length of a block; gives its URL."""
+    process, url = redis_process(folder)
+    process.start()
+    try:
+        wait_for(lambda: redis_answers(url), "Redis")
+        yield url
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def postgresql_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL for the length of a block; gives an SQLAlchemy URL of its empty database.
+
+    PostgreSQL refuses to run as root; then it runs as the user ``postgres``.
+    """
+    data, account = folder / "data", _postgresql_account(folder)
+    subprocess.run(
+        [*account, _program("initdb"), "-D", data, "-A", "trust", "-U", "ipylti", "--no-sync"],
+        check=True,
+        capture_output=True,
+        cwd="/",
+    )
+    command = [
+        *account,
+        _program("postgres"),
+        *("-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"),
+    ]
+    process = Process("postgresql", command, folder).start()
+    socket_path = folder / ".s.PGSQL.5432"
+    try:
+        wait_for(socket_path.exists, f"PostgreSQL ({process.log})")
+        base = f"postgresql+psycopg://ipylti@/postgres?host={folder}"
+        wait_for(lambda: _database_answers(base), f"PostgreSQL ({process.log})")
+        yield base
+    finally:
+        process.stop(number=signal.SIGINT)
+
+
+def _postgresql_account(folder: Path) -> list[str]:
+    if os.getuid() != 0:
+        return []
+    shutil.chown(folder, "postgres", "postgres")
+    for parent in [folder, *folder.parents][:-1]:
+        if parent.stat().st_uid == 0:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
+
+
+def _database_answers(url: str) -> bool:
+    import sqlalchemy as sa
+
+    with contextlib.suppress(sa.exc.SQLAlchemyError):
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.connect():
+            return True
+    return False
+
+
+def _program(name: str) -> str:
+    """Return where a program is; Debian keeps PostgreSQL's out of the path.
+
+    :raises FileNotFoundError: it is not installed.
+    """
+    debian = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or (debian and str(debian[-1]))
+    if not found:
+        raise FileNotFoundError(f"{name} is not installed")
+    return found

@@ -181,7 +181,8 @@ def test_duplicate_keys(tool: Tool, platform: FakePlatform, place: str) -> None:
 @pytest.mark.parametrize(
     "payload",
     [b"null", b"[]", b'"x"', b"1", b"", b"{", b"[" * 9_000, b'{"a":' * 9_000, b'{"a": NaN}', b'{"a":1e999}',
-     b'{"iat": ' + b"9" * 5000 + b"}", '{"a": 1}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"a": "\xed\xa0\x80"}'],
+     b'{"iat": ' + b"9" * 5000 + b"}",
+     '{"a": 1}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"a": "\xed\xa0\x80"}'],
 )  # fmt: skip
 def test_a_payload_that_is_no_strict_json_object(tool: Tool, platform: FakePlatform, payload: bytes) -> None:
     """Line 7."""

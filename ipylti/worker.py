@@ -38,6 +38,9 @@ _CHORE_THREADS = 4
 _BEAT = 5.0
 _SWEEP = 60.0
 
+#: Seconds after which a start is tried again for which there was no room.
+_FULL_PAUSE = 2.0
+
 #: Seconds that running jobs get to finish when the worker is told to stop.
 _FINISH = 20.0
 
@@ -80,7 +83,7 @@ class Worker:
         self.jobs = Jobs(
             settings.redis_url,
             {
-                "start_server": self.servers.start,
+                "start_server": self._start,
                 "stop_server": self.servers.stop,
                 "freeze_submission": self._freeze,
                 "deliver_score": self._deliver,
@@ -138,6 +141,10 @@ class Worker:
         except DependencyDown:
             log.warning("redis is away")
 
+    def _start(self, workspace: Any) -> None:
+        if not self.servers.start(workspace):
+            self.jobs.ask("start_server", workspace, delay=_FULL_PAUSE)
+
     def _freeze(self, submission_id: Any) -> None:
         try:
             self.freezer.freeze(submission_id)
@@ -159,6 +166,8 @@ class Worker:
                 self.jobs.ask("deliver_score", item_id)
             try:
                 self.servers.reconcile()
+                self.servers.stop_idle()
+                self.spawner.tidy(self.settings.instance)
             except DependencyDown as err:
                 log.warning("not reconciled", extra={"code": err.code})
 

@@ -97,12 +97,19 @@ class Servers:
         self.locks = locks
         self.probe = probe
 
-    def start(self, workspace: str) -> None:
-        """Make a workspace's server real, and say on the board how far it is and how it ended."""
+    def start(self, workspace: str) -> bool:
+        """Make a workspace's server real, and say on the board how far it is and how it ended.
+
+        :return: False where there is no room for one more; the workspace then keeps its place in the queue.
+        """
         with self.locks.hold(f"server:{workspace}") as lock:
+            if lock is not None and self._full(workspace):
+                # A sign of life: the start is not lost.
+                self.board.write(workspace, self.board.read(workspace))
+                return False
             self.board.dequeue(workspace)
             if lock is None:
-                return
+                return True
             known = self.board.read(workspace)
             report = _Report(self.board, lock, workspace, known)
             try:
@@ -117,12 +124,37 @@ class Servers:
                 report(state=State.FAILED, error="server.failed")
             else:
                 report(state=State.READY, step=None, extension=status.extension)
+        return True
 
     def stop(self, workspace: str) -> None:
         """Stop a workspace's server; its volume stays."""
         with self.locks.hold(f"server:{workspace}", wait=30.0):
             self.spawner.stop(workspace)
             self.board.write(workspace, Progress())
+
+    def stop_idle(self) -> None:
+        """Stop the servers in which nobody has done anything for the time that is set; files stay."""
+        oldest = models.now() - self.settings.idle_timeout
+        for status in self.spawner.servers(self.settings.instance):
+            if status.state is not ServerState.RUNNING or status.address is None:
+                continue
+            token = self.settings.jupyter_token(status.workspace)
+            activity = self.probe.activity(status.address, token)
+            if activity is not None and not activity.busy and activity.last < oldest:
+                log.info("server is idle", extra={"workspace": status.workspace})
+                self.stop(status.workspace)
+
+    def _full(self, workspace: str) -> bool:
+        """Return whether as many servers run as may, this workspace's not counted."""
+        if self.settings.max_servers is None:
+            return False
+        try:
+            servers = self.spawner.servers(self.settings.instance)
+        except IpyltiError:
+            # The start itself will say what is wrong.
+            return False
+        running = {status.workspace for status in servers if status.state is ServerState.RUNNING}
+        return workspace not in running and len(running) >= self.settings.max_servers
 
     def reconcile(self) -> None:
         """Bring the board into agreement with what really runs, and clear ended servers away."""

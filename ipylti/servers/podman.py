@@ -250,6 +250,10 @@ class PodmanSpawner:
             ) as output:
                 self.engine.ask("post", f"{path}/start", expect=(204,))
                 return reports.follow(printed(output), progress)
+        except SpawnerError:
+            # An output that ends early may be the engine's end, which this then says.
+            self._remove(helper)
+            raise
         except BaseException:
             with suppress(DependencyDown, SpawnerError):
                 self._remove(helper)
@@ -326,22 +330,16 @@ class PodmanSpawner:
 
     def tidy(self, instance: str) -> None:
         old = datetime.now(UTC) - _LEFT
-        workspaces = set()
+        served = set()
         for entry in self._containers(instance):
-            workspaces.add(entry["Labels"].get(labels.WORKSPACE))
-            if (
-                entry["Labels"].get(labels.KIND) == labels.COPY_KIND
-                and entry["State"] != "running"
-                and listing.moment(entry["Created"]) < old
-            ):
+            if entry["Labels"].get(labels.KIND) != labels.COPY_KIND:
+                served.add(entry["Labels"].get(labels.WORKSPACE))
+            elif entry["State"] != "running" and listing.moment(entry["Created"]) < old:
                 self._remove(entry["Id"])
         networks = self.engine.ask("get", "/networks/json", params=_belonging_to(instance), expect=(200,))
-        for network in networks.json() or ():
-            if (
-                network["labels"].get(labels.WORKSPACE) not in workspaces
-                and listing.moment(network["created"]) < old
-            ):
-                self._remove_network(network["name"])
+        for entry in networks.json() or ():
+            if entry["labels"].get(labels.WORKSPACE) not in served and listing.moment(entry["created"]) < old:
+                self._remove_network(entry["name"])
 
     # Containers and networks
 

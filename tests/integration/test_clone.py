@@ -186,17 +186,8 @@ def test_a_copy_is_the_same_in_every_respect(spawner, volume, image):
 
 
 @pytest.fixture
-def large(spawner, volume, monkeypatch):
-    """A base of 64 MB in 1,000 files, and helpers that speak more often."""
-    make = isolation.copy_body
-
-    def often(*args, **options):
-        body = make(*args, **options)
-        return body | {
-            "entrypoint": [word.replace("BEAT = 0.5", "BEAT = 0.02") for word in body["entrypoint"]]
-        }
-
-    monkeypatch.setattr(isolation, "copy_body", often)
+def large(spawner, volume, talkative):
+    """A base of 64 MB in 1,000 files."""
     spec = volume("base")
     spawner.ensure_volume(spec)
     inside(spec.name, FILL)

@@ -116,7 +116,10 @@ class Person:
 
     def launch(self, link: str | None = None) -> "Workbench":
         """Launch a link and return the workbench."""
-        url, form = self.message(link)
+        return self.post_message(*self.message(link))
+
+    def post_message(self, url: str, form: dict[str, str]) -> "Workbench":
+        """Post a message as campus would have the browser do, and return the workbench."""
         posted = self.request("POST", url, form=form)
         if posted.status != 303:
             raise AssertionError(f"launch: {posted.status} {posted.text}")
@@ -138,6 +141,14 @@ class Workbench:
         answer = self.person.get(f"{self.page.url}/status", Accept="application/json")
         assert answer.status == 200, answer.text
         return dict(answer.json())
+
+    def embedded_status(self) -> dict[str, Any]:
+        """Return the status that came with the page itself."""
+        found = re.search(
+            r'<script type="application/json" id="status">(.*?)</script>', self.page.text, re.DOTALL
+        )
+        assert found
+        return dict(json.loads(found[1]))
 
     def wait(self, *states: str, seconds: float = 60.0) -> dict[str, Any]:
         """Wait until the server is in one of the states (``ready`` without any), and return the status."""

@@ -261,6 +261,12 @@ class Stack:
         done = subprocess.run(["podman", *arguments], capture_output=True, text=True, timeout=120, check=True)
         return done.stdout.strip()
 
+    def stop_server(self, workspace: str) -> None:
+        """Have the worker stop a workspace's server, and wait until it is gone."""
+        self.run("workspace", "stop", str(self.ini), workspace)
+        name = f"ipylti-server-{workspace}"
+        wait_for(lambda: name not in self.containers(), f"the end of {name}")
+
     def containers(self) -> list[str]:
         """Return the names of this stack's containers, running or not."""
         told = self.podman("ps", "-a", "--filter", self._mine(), "--format", "{{.Names}}")

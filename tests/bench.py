@@ -1,7 +1,7 @@
 """The bench: ``bin/bench`` prints how long things take, as ratios within one interleaved run.
 
-Absolute seconds depend on the machine and on what else it does; a ratio of medians, measured turn by turn, says
-something. Nothing here is a test: see ``docs/architecture.md`` for the numbers to reach.
+Absolute seconds depend on the machine and on what else it does; a ratio of medians, measured turn by turn,
+says something. Nothing here is a test: see ``docs/architecture.md`` for the numbers to reach.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The demo: ``python -m tests.demo`` runs ipylti with a campus until Ctrl-C; ``bin/demo`` prepares all for it."""
+"""The demo: runs ipylti with a campus until Ctrl-C. ``bin/demo`` prepares everything and starts it."""
 
 import os
 import signal
@@ -16,9 +16,9 @@ ipylti is up. Open campus, a small LMS, in a browser on this machine:
 
     {campus}
 
-Nóra teaches: launch “Exercise 1” as her, make a notebook, save it. Zoë, Layla and Sam are students: launch the
-same exercise as one of them (another browser profile, or a private window, is another person), work, press
-Submit, and look at the gradebook.
+Nóra teaches: launch “Exercise 1” as her, make a notebook, save it. Zoë, Layla and Sam are students: launch
+the same exercise as one of them (another browser profile, or a private window, is another person), work,
+press Submit, and look at the gradebook.
 
 Logs: {logs}        Ctrl-C stops everything; people's work stays for the next time.
 """

@@ -1,4 +1,4 @@
-"""Real parts for tests, the demo and the bench: Redis, PostgreSQL, and processes that end with their parent."""
+"""Real parts for tests, demo and bench: Redis, PostgreSQL, and processes that end with their parent."""
 
 import contextlib
 import ctypes

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ipylti.lti import claims
 from tests.campus import Campus, Config
 from tests.parts import Process, free_port, redis_answers, redis_process, wait_for
 
@@ -72,6 +73,8 @@ class Stack:
                 client_id=client_id or f"stack-{secrets.token_hex(8)}",
                 port=self.ports.campus,
                 tool_jwks_url=f"{self.web_url}/.well-known/jwks.json",
+                # As an administrator enters them at the platform.
+                custom=dict(claims.CUSTOM_FIELDS),
             )
         )
         redis, self.redis_url = redis_process(folder)

@@ -3,8 +3,13 @@
  * Questions go to the notebook's origin only; answers count only from that origin and that very window, and only
  * for a question that is open. What stands in the frame is student code: nothing it says is trusted beyond this. */
 
-const HELLO = 2000; // ms for a JupyterLab that is there to answer
+const HELLO = 500; // ms for an extension that is there to answer
+const HELLOS = 8; // so often a JupyterLab that may be still loading is asked
 const SAVE = 10_000; // ms for all open documents to be saved
+const MOST = 100; // paths, of those that could not be saved, and ...
+const LONGEST = 300; // ... characters of a text that are shown
+
+const words = (text) => String(text).slice(0, LONGEST);
 
 export class Notebook {
   /** @param frame  the iframe; @param origin  the only origin that is spoken to. */
@@ -34,7 +39,10 @@ export class Notebook {
 
   /** Whether the extension lives in the frame. */
   async answers() {
-    return (await this.ask("ipylti.hello", "ipylti.ready", HELLO)) !== null;
+    for (let i = 0; i < HELLOS; i++) {
+      if (await this.ask("ipylti.hello", "ipylti.ready", HELLO)) return true;
+    }
+    return false;
   }
 
   /** Save all open documents; resolves to {ok, unsaved: [path], error: text}. */
@@ -43,8 +51,8 @@ export class Notebook {
     if (!answer) return { ok: false, unsaved: [], error: "Your notebook didn't answer in time." };
     return {
       ok: answer.ok === true,
-      unsaved: Array.isArray(answer.unsaved) ? answer.unsaved.map(String) : [],
-      error: answer.error ? String(answer.error) : "",
+      unsaved: Array.isArray(answer.unsaved) ? answer.unsaved.slice(0, MOST).map(words) : [],
+      error: words(answer.error ?? ""),
     };
   }
 }

@@ -10,6 +10,9 @@ globalThis.ipylti = (() => {
   const CALM_AFTER = 20_000; // ms of waiting until the page says that all is well
   const GIVE_UP = 10_000; // ms for one look
   const LONGEST_PAUSE = 30_000; // ms between looks while nobody answers
+  const WAITING = ["queued", "starting"]; // the states in which a server is on its way
+
+  let calm; // the timer of CALM_AFTER, running from the first moment of waiting
 
   /** Say `text` to those who listen rather than look. */
   function announce(text) {
@@ -21,10 +24,18 @@ globalThis.ipylti = (() => {
     if (node.textContent !== text) node.textContent = text;
   }
 
-  /** Of all parts below `root` that carry data-when, show those of `view`. */
-  function choose(root, view) {
+  /** Of all parts below `root` that carry data-when, have those in the page that belong to one of `views`. */
+  function choose(root, views) {
     for (const part of root.querySelectorAll("[data-when]")) {
-      part.hidden = !part.dataset.when.split(" ").includes(view);
+      const waits = part instanceof HTMLTemplateElement;
+      if (waits !== part.dataset.when.split(" ").some((view) => views.includes(view))) continue;
+      if (waits) part.replaceWith(part.content.firstElementChild);
+      else {
+        const store = document.createElement("template");
+        store.dataset.when = part.dataset.when;
+        part.replaceWith(store);
+        store.content.append(part);
+      }
     }
   }
 
@@ -49,35 +60,40 @@ globalThis.ipylti = (() => {
   /**
    * Show a status in the panel.
    * @param view  one of the names in the panel's data-when
-   * @param status  the status JSON, or null to leave steps and reasons as they are
+   * @param status  the status JSON; null with a view that needs none
    */
   function showPanel(panel, view, status) {
     const changed = panel.dataset.view !== view;
     panel.dataset.view = view;
-    choose(panel, view);
-    if (status) {
-      const bar = panel.querySelector("progress");
-      if (status.progress === null) bar.removeAttribute("value");
-      else bar.value = status.progress;
-      let passed = status.step !== null || view === "ready";
-      for (const item of panel.querySelectorAll("[data-step]")) {
-        const current = item.dataset.step === status.step;
-        if (current) passed = false;
-        if (current && !item.hasAttribute("aria-current")) announce(item.firstChild.textContent);
-        item.toggleAttribute("aria-current", false);
-        if (current) item.setAttribute("aria-current", "step");
-        item.classList.toggle("done", passed);
-        write(item.querySelector(".detail"), current ? detail(status) : "");
-      }
-      if (status.error) {
-        write(panel.querySelector(".reason"), status.error.message);
-        write(panel.querySelector(".code"), status.error.code);
-        write(panel.querySelector(".request"), status.error.request_id);
-      }
+    choose(panel, [view]);
+    if (panel.querySelector(".steps")) showSteps(panel, view, status);
+    if (view === "failed" && status.error) {
+      write(panel.querySelector(".reason"), status.error.message);
+      write(panel.querySelector(".code"), status.error.code);
+      write(panel.querySelector(".request"), status.error.request_id);
     }
-    if (changed) announce(panel.querySelector("h2").innerText);
-    const waiting = view === "queued" || view === "starting";
-    panel.calm ??= waiting ? setTimeout(() => (panel.querySelector(".calm").hidden = false), CALM_AFTER) : undefined;
+    if (changed) announce(panel.querySelector("h2").textContent.trim());
+    if (WAITING.includes(view)) {
+      calm ??= setTimeout(() => panel.querySelector(".calm")?.removeAttribute("hidden"), CALM_AFTER);
+    }
+  }
+
+  function showSteps(panel, view, status) {
+    const bar = panel.querySelector("progress");
+    if (view === "ready" || status.progress === null) bar.removeAttribute("value");
+    else bar.value = status.progress;
+
+    const items = [...panel.querySelectorAll("[data-step]")];
+    const at = view === "ready" ? items.length : items.findIndex((item) => item.dataset.step === status.step);
+    items.forEach((item, i) => {
+      item.classList.toggle("done", i < at);
+      write(item.querySelector(".detail"), i === at ? detail(status) : "");
+      if (i !== at) item.removeAttribute("aria-current");
+      else if (!item.hasAttribute("aria-current")) {
+        item.setAttribute("aria-current", "step");
+        announce(item.firstChild.textContent);
+      }
+    });
   }
 
   /**
@@ -91,6 +107,7 @@ globalThis.ipylti = (() => {
   function watch(url, seen, lost, first = 0) {
     let timer, failures = 0, looking = false, over = false;
 
+    /** The status; null if there is none for this person. */
     async function fetchStatus() {
       const answer = await fetch(url, {
         headers: { Accept: "application/json" },
@@ -106,17 +123,14 @@ globalThis.ipylti = (() => {
       clearTimeout(timer);
       if (looking || over || document.hidden) return; // a page that is shown again looks at once
       looking = true;
-      let pause;
-      try {
-        const status = await fetchStatus();
-        failures = 0;
-        pause = status ? seen(status) : lost();
-      } catch (error) {
-        failures += 1;
-        pause = Math.min(LONGEST_PAUSE, 1000 * 2 ** (failures - 1));
-        console.warn("ipylti: no status", error);
-      }
+      const status = await fetchStatus().catch((error) => console.warn("ipylti: no status", error));
       looking = false;
+      if (status === undefined) {
+        timer = setTimeout(look, Math.min(LONGEST_PAUSE, 1000 * 2 ** failures++));
+        return;
+      }
+      failures = 0;
+      const pause = status === null ? lost() : seen(status);
       over = typeof pause !== "number";
       if (!over) timer = setTimeout(look, pause);
     }
@@ -126,5 +140,5 @@ globalThis.ipylti = (() => {
     return look;
   }
 
-  return { WHILE_STARTING, announce, choose, language, showPanel, watch };
+  return { WAITING, WHILE_STARTING, announce, choose, language, showPanel, watch };
 })();

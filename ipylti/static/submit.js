@@ -1,5 +1,7 @@
 /* Handing in: ask where there is reason to, save all, send. The form works without this, too. */
 
+const { choose } = globalThis.ipylti;
+
 const PATIENCE = 30_000; // ms for the tool to take the submission
 
 /** Open a <dialog>; resolves to whether the person said yes. Escape and "Cancel" are no. */
@@ -11,7 +13,7 @@ function confirmed(dialog) {
   });
 }
 
-/** Why to ask before handing in; the names of paragraphs in the dialog. */
+/** Why to ask before handing in; the names of parts of the dialog. */
 export function reasonsToAsk({ dueAt, submission, state, alive, elsewhere }, now = Date.now()) {
   return [
     dueAt && new Date(dueAt) < now && "late",
@@ -22,22 +24,28 @@ export function reasonsToAsk({ dueAt, submission, state, alive, elsewhere }, now
   ].filter(Boolean);
 }
 
-/** POST a form's token, as the form itself would, and have JSON back; a refusal is thrown as {message, code, request_id}. */
-export async function post(form) {
-  let answer, body;
-  try {
-    answer = await fetch(form.action, {
-      method: "POST",
-      headers: { Accept: "application/json", "X-CSRF-Token": form.elements.csrf_token.value },
-      signal: AbortSignal.timeout(PATIENCE),
-    });
-    body = await answer.json();
-  } catch {
-    body = null;
+/** The server said no: `message` is its sentence for the person, `traces` is for whoever helps. */
+export class Refused extends Error {
+  constructor({ message, code, request_id }) {
+    super(message);
+    this.traces = code ? ` (code ${code}, request ${request_id})` : "";
   }
-  if (answer?.ok && body) return body;
-  if ([401, 403, 404].includes(answer?.status)) throw { message: "Please launch again from your course." };
-  throw body?.error ?? { message: "The server didn't answer. Please try again in a moment." };
+}
+
+/**
+ * Send a form's token, as the form itself would.
+ * @returns the JSON that came back
+ * @throws {Refused} the server said no; any other error means that it isn't known whether it heard
+ */
+export async function post(form) {
+  const answer = await fetch(form.action, {
+    method: "POST",
+    headers: { Accept: "application/json", "X-CSRF-Token": form.elements.csrf_token.value },
+    signal: AbortSignal.timeout(PATIENCE),
+  });
+  if (answer.ok) return answer.json();
+  const body = await answer.json().catch(() => null);
+  throw new Refused(body?.error ?? { message: `The server couldn't do it (${answer.status}).` });
 }
 
 /**
@@ -45,18 +53,21 @@ export async function post(form) {
  * @param form  the Submit form
  * @param facts  see reasonsToAsk
  * @param notebook  a Notebook, asked to save if facts.alive
- * @param progress  called with "saving" and "sending"
+ * @param progress  called with "saving" and "sending", and with "idle" while the person is asked
  * @returns the new submission state, or null if the person decided against it
  */
 export async function handIn(form, facts, notebook, progress) {
   const reasons = reasonsToAsk(facts);
   const dialog = document.getElementById("confirm");
-  for (const part of dialog.querySelectorAll("[data-reason]")) part.hidden = !reasons.includes(part.dataset.reason);
-  if (reasons.length && !(await confirmed(dialog))) return null;
-
+  choose(dialog, reasons);
+  if (reasons.length) {
+    progress("idle");
+    if (!(await confirmed(dialog))) return null;
+  }
   if (facts.alive) {
     progress("saving");
     const saved = await notebook.saveAll();
+    progress("idle");
     if (!saved.ok && !(await confirmed(describe(saved)))) return null;
   }
   progress("sending");

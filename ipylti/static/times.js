@@ -39,6 +39,7 @@ export function localize() {
     if (Number.isNaN(moment.valueOf())) continue;
     const text = forms[node.dataset.form](moment, now);
     if (node.textContent !== text) node.textContent = text;
+    if (node.dataset.form === "due") node.parentElement.classList.toggle("over", moment < now);
     node.title = moment.toLocaleString(language, { dateStyle: "full", timeStyle: "long" });
   }
 }

@@ -2,17 +2,17 @@
 "use strict";
 
 {
-  const { WHILE_STARTING, showPanel, watch } = globalThis.ipylti;
+  const { WAITING, WHILE_STARTING, showPanel, watch } = globalThis.ipylti;
   const panel = document.getElementById("panel");
 
   function seen(status) {
     showPanel(panel, status.state, status);
     if (status.state === "ready") location.reload();
-    return ["queued", "starting"].includes(status.state) ? WHILE_STARTING : null;
+    return WAITING.includes(status.state) ? WHILE_STARTING : null;
   }
 
   panel.addEventListener("click", (event) => {
-    if (event.target.closest("[data-do=reload], [data-do=look]")) location.reload();
+    if (event.target.closest("[data-do=reload]")) location.reload();
   });
   watch(document.getElementById("waking").dataset.awakeUrl, seen, () => showPanel(panel, "lost", null));
 }

@@ -1,10 +1,10 @@
 /* The workbench: watches the server, opens the notebook in its frame, hands in. */
 
 import { Notebook } from "./notebook.js";
-import { handIn, post } from "./submit.js";
+import { Refused, handIn, post } from "./submit.js";
 import { localize } from "./times.js";
 
-const { WHILE_STARTING, announce, choose, showPanel, watch } = globalThis.ipylti;
+const { WAITING, WHILE_STARTING, announce, choose, showPanel, watch } = globalThis.ipylti;
 
 const WHILE_RUNNING = 15_000; // ms between looks
 const WHILE_TELLING = 1500; // ms between looks after handing in ...
@@ -27,12 +27,22 @@ let loaded = opened;
 let elsewhere = false; // the notebook was opened in another tab, whose documents can't be saved from here
 let busy = false; // handing in
 let submittedAt = 0; // when this page handed in, ms since the epoch
+let uncovered = ""; // the view of the panel that the person put away
+let shownFacts = ""; // what the page says of the submission
+let knocking; // the timer of LOOK_AGAIN
 
 /* -- what the page shows ------------------------------------------------------------------------------ */
 
 function notice(text) {
   $("notice").hidden = !text;
   $("notice").querySelector("p").textContent = text;
+}
+
+/** Words for what post() threw. */
+function said(error) {
+  if (error instanceof Refused) return error.message + error.traces;
+  console.warn("ipylti: no answer", error);
+  return "The server didn't answer. Nothing is lost: look at the state above, and try again if need be.";
 }
 
 /** Cover the frame by the panel, or uncover it; who types goes on in what is to be seen. */
@@ -59,46 +69,76 @@ function open(url) {
   frame.hidden = false;
 }
 
+/** The panel's view of the status; the same rule as view_of in panel.jinja2, and one more. */
+function viewOf({ state, step, bytes, extension }) {
+  if (state === "ready" && extension === false) return "apart";
+  // While it is being looked whether there is something to start from, the page goes on saying that there isn't.
+  const looking = WAITING.includes(state) && [null, "queue", "copy"].includes(step) && !bytes?.done;
+  return panel.dataset.view === "not_ready" && looking ? "not_ready" : state;
+}
+
+/** Let the person see, and copy, what a server that has ended left on the screen. */
+function uncover() {
+  uncovered = panel.dataset.view;
+  cover(false);
+  notice("Your notebook isn't running. Copy what you need, then reload this page.");
+}
+
 function showServer() {
-  const apart = status.state === "ready" && status.extension === false;
-  const view = apart ? "apart" : status.state;
+  const view = viewOf(status);
+  if (view === "ready") uncovered = "";
   if (view === "ready" && !opened && status.url) open(status.url);
   showPanel(panel, view, status);
   panel.querySelector("[data-do=uncover]").hidden = !(loaded && (view === "stopped" || view === "failed"));
-  cover(!(view === "ready" && loaded));
+  cover(!(view === "ready" && loaded) && view !== uncovered);
 }
 
 function showSubmission() {
   if (!submitForm) return;
+  submitButton.disabled = [...WAITING, "not_ready"].includes(status.state);
   const { submission } = status;
   const telling = submission.lms === "waiting" && Date.now() - submittedAt < PATIENCE_WITH_LMS;
-  const box = $("submission");
-  const before = box.innerText;
   const lms = telling ? "telling" : submission.lms;
+  const box = $("submission");
+  const facts = JSON.stringify([submission, lms]);
+  if (facts === shownFacts) return; // it may be looked at, or read out, at this moment
+  const before = shownFacts;
+  shownFacts = facts;
+  choose(box, [submission.state, `${submission.state}-${lms}`]);
+  const time = box.querySelector("time");
+  if (time) time.dateTime = submission.submitted_at;
+  box.querySelector(".message").textContent = submission.message;
   box.dataset.state = submission.state;
   box.dataset.lms = lms;
-  for (const part of box.querySelectorAll("[data-when]")) {
-    part.hidden = ![submission.state, `${submission.state}-${lms}`].includes(part.dataset.when);
-  }
-  box.querySelector("time").dateTime = submission.submitted_at ?? "";
-  box.querySelector(".message").textContent = submission.message;
   localize();
-  if (box.innerText !== before) announce(box.innerText);
-  submitButton.disabled = ["queued", "starting", "not_ready"].includes(status.state);
+  if (before) announce(box.innerText);
 }
 
 /* -- watching ----------------------------------------------------------------------------------------- */
 
 /** Show a status; returns the ms until the next look. */
 function seen(next) {
+  // An answer may be older than what handing in has told meanwhile.
+  if (next.submission.number < status.submission.number) next.submission = status.submission;
   status = next;
   showServer();
   showSubmission();
-  if (status.state === "queued" || status.state === "starting") return WHILE_STARTING;
-  if (status.state === "not_ready") return LOOK_AGAIN;
+  if (WAITING.includes(status.state) || (panel.dataset.view === "ready" && !opened)) return WHILE_STARTING;
+  if (status.state === "not_ready") {
+    clearTimeout(knocking);
+    knocking = setTimeout(knock, LOOK_AGAIN);
+    return 2 * LOOK_AGAIN;
+  }
   const { state, lms } = status.submission;
   const telling = state === "freezing" || lms === "waiting";
   return telling && Date.now() - submittedAt < TELLING ? WHILE_TELLING : WHILE_RUNNING;
+}
+
+/** Ask for the server anew, which is what opening this page does; a reload would take the reader's place away. */
+async function knock() {
+  if (document.hidden) return;
+  await fetch(location.href, { cache: "no-store" }).catch(() => {});
+  look();
 }
 
 function lost() {
@@ -113,17 +153,39 @@ const look = watch(main.dataset.statusUrl, seen, lost, seen(status));
 
 document.addEventListener("click", (event) => {
   switch (event.target.closest("[data-do]")?.dataset.do) {
-    case "reload": case "look": return location.reload();
-    case "uncover": return cover(false);
+    case "reload": return location.reload();
+    case "uncover": return uncover();
     case "dismiss": return notice("");
   }
+});
+
+/**
+ * Open the notebook in a tab. In a frame of the LMS our cookie belongs to the LMS' partition and would not go along
+ * with the form into a tab: so the ticket is fetched here, and the tab, which has to be opened on the click, waits.
+ */
+async function openTab(event) {
+  event.preventDefault();
+  const tab = window.open("about:blank");
+  if (!tab) return notice("Your browser doesn't let this page open a tab. Please allow it and try again.");
+  tab.opener = null;
+  try {
+    tab.location.replace((await post(event.target)).url);
+    elsewhere = true;
+  } catch (error) {
+    tab.close();
+    notice(`The notebook could not be opened. ${said(error)}`);
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("form.tab")) openTab(event);
 });
 
 submitForm?.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (busy) return;
   const progress = (name) => {
-    choose(submitButton, name);
+    choose(submitButton, [name]);
     submitButton.setAttribute("aria-disabled", String(name !== "idle"));
     if (name !== "idle") announce(submitButton.innerText);
   };
@@ -131,7 +193,7 @@ submitForm?.addEventListener("submit", async (event) => {
   notice("");
   try {
     progress("saving");
-    const framed = status.state === "ready" && loaded && status.extension !== false;
+    const framed = status.state === "ready" && opened && status.extension !== false;
     const alive = framed && (await notebook.answers());
     const facts = { dueAt: main.dataset.dueAt, submission: status.submission, state: status.state, alive, elsewhere };
     const submission = await handIn(submitForm, facts, notebook, progress);
@@ -140,13 +202,21 @@ submitForm?.addEventListener("submit", async (event) => {
       status.submission = submission;
     }
   } catch (error) {
-    const traces = error.code ? ` (code ${error.code}, request ${error.request_id})` : "";
-    notice(`Not handed in. ${error.message}${traces}`);
+    notice(error instanceof Refused ? `Not handed in. ${said(error)}` : said(error));
   }
   progress("idle");
   busy = false;
   showSubmission();
   look();
+});
+
+// "About" lies over the notebook: it goes with Escape, and when the person turns to the notebook.
+const about = document.querySelector(".about");
+window.addEventListener("blur", () => about?.removeAttribute("open"));
+about?.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  about.open = false;
+  about.querySelector("summary").focus();
 });
 
 setInterval(localize, 60_000);

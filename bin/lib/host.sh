@@ -35,12 +35,12 @@ with_lock() {
 # Returns if this process already is the account's, with its environment set; otherwise it becomes SCRIPT,
 # a path inside the checkout.
 enter_account() {
-    local script=$1 groups
-    IFS=, read -ra groups <<<"$2"
+    local script=$1 wanted
+    IFS=, read -ra wanted <<<"$2"
     shift 2
     require_distribution
     choose_account
-    ensure_packages "${groups[@]}"
+    ensure_packages "${wanted[@]}"
     ensure_subordinate_ids
     ensure_runtime_directory
     if ((EUID == 0)); then

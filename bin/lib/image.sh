@@ -46,13 +46,14 @@ require_overlay() {
 choose_base() {
     BASE=${BASE_IMAGE:-}
     [[ $BASE ]] && return 0
-    BASE=$PUBLIC_BASE
-    podman image exists "$BASE" && return 0
-    say "         Fetching $BASE (60 s at most)"
-    timeout 60 podman pull --quiet "$BASE" >/dev/null 2>&1 && return 0
-    say "         No registry answers; the base will be made of $DISTRIBUTION's packages"
     BASE=localhost/ipylti-base:$CODENAME
     [[ $(image_label "$BASE" io.ipylti.packages) == "$BASE_PACKAGES" ]] && return 0
+    say "         Fetching $PUBLIC_BASE (60 s at most)"
+    if timeout 60 podman pull --quiet "$PUBLIC_BASE" >/dev/null 2>&1; then
+        BASE=$PUBLIC_BASE
+        return 0
+    fi
+    say "         No registry answers; the base will be made of $DISTRIBUTION's packages"
     step "Made a base image of $DISTRIBUTION's packages" \
         "No registry could be reached for $PUBLIC_BASE, and mmdebstrap could not make a base from $DISTRIBUTION's packages." \
         bootstrap_base
@@ -78,9 +79,7 @@ bootstrap_base() {
 podman_build() {
     local options=(--network host --format oci --label "io.ipylti.build=$1" --build-arg "BASE_IMAGE=$BASE")
     local authorities=${PIP_CERT:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}} name
-    if [[ -r $authorities ]]; then
-        options+=(--volume "$authorities:/run/authorities.crt:ro" --build-arg PIP_CERT=/run/authorities.crt)
-    fi
+    [[ ! -r $authorities ]] || options+=(--secret "id=authorities,src=$authorities")
     for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST; do
         [[ ! -v $name ]] || options+=(--build-arg "$name=${!name}")
     done

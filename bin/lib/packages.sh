@@ -19,14 +19,14 @@ require_distribution() {
 # unified_cgroups: whether the host has cgroup v2 and nothing else.
 unified_cgroups() { [[ $(stat -fc %T /sys/fs/cgroup) == cgroup2fs ]]; }
 
-# packages_for GROUP...: print the packages of the groups: python, containers, postgresql, browser.
+# packages_for GROUP...: print the packages of the groups: python, containers, redis, postgresql, browser.
 packages_for() {
     local group
     for group in "$@"; do
         case $group in
             python) echo python3 python3-venv ca-certificates ;;
             containers)
-                echo podman uidmap slirp4netns fuse-overlayfs iptables netavark aardvark-dns catatonit mmdebstrap redis-server
+                echo podman uidmap slirp4netns fuse-overlayfs iptables netavark aardvark-dns catatonit mmdebstrap
                 # crun 1.8 refuses hybrid cgroups.
                 if unified_cgroups; then echo crun; else echo runc; fi
                 # Podman 5 has pasta as the rootless network instead of slirp4netns.
@@ -34,6 +34,7 @@ packages_for() {
                 # A user manager, whose cgroups rootless Podman needs for limits, is reached over D-Bus.
                 if [[ -d /run/systemd/system ]]; then echo dbus-user-session; fi
                 ;;
+            redis) echo redis-server ;;
             postgresql) echo postgresql ;;
             browser)
                 if [[ $DISTRIBUTION == debian ]]; then

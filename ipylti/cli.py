@@ -14,7 +14,7 @@ from ipylti import models, settings, volatile
 from ipylti.errors import IpyltiError
 from ipylti.jobs import Jobs
 from ipylti.lti import registrations
-from ipylti.models.upgrade import is_current, upgrade
+from ipylti.models.upgrade import require_current, upgrade
 from ipylti.platforms import Platforms, ToolKeys
 from ipylti.volatile import Board
 from ipylti.workspaces import Desk
@@ -50,8 +50,7 @@ def load(ini: str, *, log: bool = False) -> settings.Settings:
 
 def _sessions(config: settings.Settings) -> sessionmaker[Any]:
     engine = models.make_engine(config.database_url)
-    if not is_current(engine):
-        raise IpyltiError("the database is not up to date: run “ipylti db upgrade INI”")
+    require_current(engine)
     return sessionmaker(engine)
 
 

@@ -13,6 +13,7 @@ from ipylti.jobs import Jobs
 from ipylti.lti import stores
 from ipylti.lti.keysets import PlatformKeys
 from ipylti.models.meta import READ_ONLY
+from ipylti.models.upgrade import require_current
 from ipylti.settings import Settings
 from ipylti.volatile import Board, Cache, Locks, Pulse, SingleUse
 from ipylti.workspaces import Desk
@@ -95,7 +96,9 @@ def _manage(request: Request) -> bool:
 def includeme(config: Configurator) -> None:
     """Make the services and put them on the request."""
     settings: Settings = config.registry.settings["ipylti"]
-    config.registry["ipylti.services"] = Services(settings)
+    services = Services(settings)
+    require_current(services.engine)
+    config.registry["ipylti.services"] = services
     config.add_settings({"tm.activate": _manage, "tm.manager_hook": "pyramid_tm.explicit_manager"})
     config.include("pyramid_tm")
     config.add_request_method(_db, "db", reify=True)

@@ -5,6 +5,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import OperationalError
+
+from ipylti.errors import DependencyDown, IpyltiError
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -24,8 +27,19 @@ def upgrade(engine: Engine) -> None:
         command.upgrade(config(connection), "head")
 
 
-def is_current(engine: Engine) -> bool:
-    """Return whether the schema is the one that this version of the program expects."""
+def require_current(engine: Engine) -> None:
+    """Return if the schema is the one that this version of the program expects.
+
+    :raises IpyltiError: (``database.outdated``) it is not; says what to do.
+    :raises DependencyDown: the database does not answer.
+    """
     head = ScriptDirectory.from_config(config()).get_current_head()
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+    try:
+        with engine.connect() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+    except OperationalError as err:
+        raise DependencyDown("database", f"the database does not answer: {err.orig}") from err
+    if found != head:
+        raise IpyltiError(
+            "the database is not up to date: run “ipylti db upgrade INI”", code="database.outdated"
+        )

@@ -14,6 +14,7 @@ from pyramid.view import exception_view_config, forbidden_view_config, notfound_
 from sqlalchemy.exc import SQLAlchemyError
 
 from ipylti import errors
+from ipylti.views.accept import wants_json
 
 log = logging.getLogger(__name__)
 
@@ -192,7 +193,7 @@ def _answer(request: Request, code: str) -> Response:
     """Return a page to a person and JSON to a script."""
     words = words_for(code)
     told: dict[str, Any] = {"code": code, "message": words.message, "request_id": request.request_id}
-    if request.accept.best_match(["text/html", "application/json"]) == "application/json":
+    if wants_json(request):
         response = Response(json_body={"error": told}, status=words.status)
     else:
         values = told | {"title": words.title, "hint": words.hint, "close_url": None}

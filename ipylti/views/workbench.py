@@ -12,6 +12,7 @@ from pyramid.view import view_config, view_defaults
 from ipylti import ids, submissions
 from ipylti.errors import AccessDenied
 from ipylti.security import LaunchContext
+from ipylti.views.accept import wants_json
 from ipylti.views.status import server_status, submission_status
 from ipylti.volatile import Progress, State
 
@@ -71,7 +72,7 @@ class Workbench:
 
         In a frame a script asks for the URL, since a new tab is not sent the frame's partitioned cookies.
         """
-        if self._wants_json():
+        if wants_json(self.request):
             return Response(json_body={"url": self._enter_url()})
         return HTTPSeeOther(self._enter_url())
 
@@ -80,13 +81,9 @@ class Workbench:
         """Hand in the workspace as it is now."""
         submission = submissions.submit(self.request.db, self.launch, datetime.now(UTC))
         self.request.after_commit("freeze_submission", submission.id)
-        if self._wants_json():
+        if wants_json(self.request):
             return Response(json_body={"submission": submission_status(submission)}, status=201)
         return HTTPSeeOther(self.request.route_path("workbench", launch_id=self.launch.id))
-
-    def _wants_json(self) -> bool:
-        best: str | None = self.request.accept.best_match(["text/html", "application/json"])
-        return best == "application/json"
 
     def _status(self, progress: Progress) -> dict[str, Any]:
         launch = self.launch

@@ -14,5 +14,8 @@
   panel.addEventListener("click", (event) => {
     if (event.target.closest("[data-do=reload]")) location.reload();
   });
-  watch(document.getElementById("waking").dataset.awakeUrl, seen, () => showPanel(panel, "lost", null));
+
+  // "Ready", and yet this page: the server has just ended, and it takes a moment until that is noticed.
+  const first = panel.dataset.view === "ready" ? 1500 : WHILE_STARTING;
+  watch(document.getElementById("waking").dataset.awakeUrl, seen, () => showPanel(panel, "lost", null), first);
 }

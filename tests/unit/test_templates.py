@@ -97,7 +97,7 @@ def workbench(**changes) -> dict:
 FAILED = {"code": "server.timeout", "message": "Your notebook didn't start in time.", "request_id": "r-1"}
 PAGES = {
     "workbench": workbench(),
-    "waking": {"awake_url": "/_ipylti/awake", "static_origin": TOOL},
+    "waking": {"awake_url": "/_ipylti/awake", "static_origin": TOOL, "status": status("queued")},
     "launch_again": {"static_origin": TOOL},
     "error": {
         "title": "Too old",
@@ -320,6 +320,11 @@ def test_the_waking_page_polls_and_uses_no_module(render):
     assert "Waking your notebook…" in seen(page)
     scripts = page.find_all("script")
     assert scripts and all(script.has_attr("defer") and not script.get("type") for script in scripts)
+
+
+def test_the_waking_page_is_not_empty_while_a_server_that_ended_still_counts_as_ready(render):
+    page = render("waking", **PAGES["waking"] | {"status": status("ready")})
+    assert "Opening your notebook…" in seen(page)
 
 
 def test_a_stranger_is_sent_to_the_course(render):

@@ -422,6 +422,9 @@ class PodmanSpawner:
         """Return the cgroup controllers that containers can be limited with, asked for once (0.4 s)."""
         if self._controllers is None:
             host = self.engine.ask("get", "/info", expect=(200,)).json()["host"]
+            if not host["security"]["rootless"]:
+                # Its private network is one bridge for all, on which servers reach each other.
+                raise SpawnerError("Podman runs as root; ipylti needs it rootless", code="server.rootful")
             self._controllers = frozenset(host.get("cgroupControllers") or ())
         return self._controllers
 

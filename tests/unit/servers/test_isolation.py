@@ -1,0 +1,161 @@
+"""What Podman is asked for: the walls stand in every request, and nothing of a specification weakens them."""
+
+import dataclasses
+
+import pytest
+
+from ipylti.errors import SpawnerError
+from ipylti.servers import isolation
+from ipylti.servers.spawner import Limits, ServerSpec, VolumeSpec
+
+ALL = ("cpu", "memory", "pids")
+TAKE = VolumeSpec("ipylti-take-abc234", "take", "0123456789ab", "def567", "abc234")
+SPEC = ServerSpec(
+    workspace="abc234",
+    assignment="def567",
+    kind="take",
+    instance="0123456789ab",
+    image="localhost/ipylti-notebook:latest",
+    volume=TAKE.name,
+    hostname="abc234.notebook.example.org",
+    token="jupyters-own-token",
+    tool_origin="https://tool.example.org",
+    frame_ancestors=("https://tool.example.org",),
+    limits=Limits(memory=1 << 30, cpus=1.5, pids=512),
+    environment={"COURSE": "physics"},
+)
+
+
+def server(controllers=ALL, **changes):
+    spec = dataclasses.replace(SPEC, **changes)
+    return isolation.server_body(spec, entrypoint="web", tls=False, controllers=controllers)
+
+
+def copy(controllers=ALL, digest=False, limit=60.0, source="ipylti-base-def567"):
+    return isolation.copy_body(source, TAKE, SPEC.image, digest=digest, limit=limit, controllers=controllers)
+
+
+@pytest.mark.parametrize("body", [server(), server(egress=False), copy()])
+def test_no_container_gets_more_than_its_image(body):
+    assert body["cap_drop"] == ["ALL"]
+    assert body["no_new_privileges"] is True
+    assert body["privileged"] is False
+    assert body["restart_policy"] == "no"
+    for key in ("mounts", "devices", "security_opt", "pidns", "ipcns", "userns", "seccomp_profile_path"):
+        assert key not in body
+
+
+def test_a_server_is_asked_for_as_the_design_says():
+    body = server()
+    assert body["name"] == "ipylti-server-abc234"
+    assert body["user"] == "1000"
+    assert "cap_add" not in body
+    assert body["netns"] == {"nsmode": "private"}
+    assert "Networks" not in body
+    assert body["portmappings"] == [
+        {"container_port": 8888, "host_ip": "127.0.0.1", "host_port": 0, "protocol": "tcp"}
+    ]
+    assert body["volumes"] == [{"Name": TAKE.name, "Dest": "/home/jovyan/work", "Options": ["nocopy"]}]
+    assert body["log_configuration"] == {"driver": "k8s-file", "size": 1 << 20}
+
+
+def test_without_egress_a_server_is_in_an_internal_network_of_its_own_and_in_no_other():
+    assert server(egress=False)["Networks"] == {"ipylti-inside-abc234": {}}
+    network = isolation.network_body(SPEC)
+    assert network["name"] == "ipylti-inside-abc234"
+    assert network["internal"] is True
+    assert network["dns_enabled"] is False
+
+
+def test_no_environment_of_an_assignment_replaces_what_the_server_is_told():
+    body = server(environment={"COURSE": "physics", "JUPYTER_TOKEN": "", "IPYLTI_TOOL_ORIGIN": "*"})
+    assert body["env"] == {
+        "COURSE": "physics",
+        "JUPYTER_TOKEN": "jupyters-own-token",
+        "IPYLTI_TOOL_ORIGIN": "https://tool.example.org",
+    }
+
+
+def test_a_copying_helper_has_two_volumes_and_no_network():
+    body = copy()
+    assert body["name"] == "ipylti-copy-ipylti-take-abc234"
+    assert body["netns"] == {"nsmode": "none"}
+    assert "portmappings" not in body
+    assert body["read_only_filesystem"] is True
+    assert body["cap_add"] == ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]
+    assert body["volumes"] == [
+        {"Name": "ipylti-base-def567", "Dest": "/source", "Options": ["nocopy", "ro"]},
+        {"Name": TAKE.name, "Dest": "/target", "Options": ["nocopy"]},
+    ]
+    assert body["remove"] is True
+    assert body["resource_limits"]["memory"]["limit"] == 512 << 20
+
+
+def test_a_helpers_labels_say_what_it_is_and_do_not_route_to_it():
+    labels = copy()["labels"]
+    assert labels["io.ipylti.kind"] == "copy"
+    assert labels["io.ipylti.instance"] == TAKE.instance
+    assert not [key for key in labels if key.startswith("traefik")]
+
+
+@pytest.mark.parametrize(
+    ("digest", "limit", "words"),
+    [(False, 60.0, ["plain", "60"]), (True, 1.2, ["digest", "2"])],
+)
+def test_a_helper_is_told_what_to_do_and_how_long_it_may_take(digest, limit, words):
+    assert copy(digest=digest, limit=limit)["command"] == ["/source", "/target", *words]
+
+
+@pytest.mark.parametrize(
+    ("limits", "controllers", "expected", "missing"),
+    [
+        (
+            Limits(memory=1 << 30, cpus=1.5, pids=512),
+            ALL,
+            {
+                "memory": {"limit": 1 << 30, "swap": 1 << 30},
+                "cpu": {"period": 100_000, "quota": 150_000},
+                "pids": {"limit": 512},
+            },
+            [],
+        ),
+        (Limits(memory=1 << 30, cpus=1.5, pids=512), (), {}, ["memory", "cpus", "pids"]),
+        (
+            Limits(memory=1 << 30, pids=512),
+            ("memory",),
+            {"memory": {"limit": 1 << 30, "swap": 1 << 30}},
+            ["pids"],
+        ),
+        (Limits(), ALL, {}, []),
+        (Limits(), (), {}, []),
+    ],
+)
+def test_limits_are_asked_for_where_the_host_has_them(limits, controllers, expected, missing):
+    assert server(controllers, limits=limits)["resource_limits"] == expected
+    assert isolation.missing_limits(limits, controllers) == missing
+
+
+def test_the_fingerprint_tells_any_two_specifications_apart():
+    def fingerprint(**changes):
+        return server(**changes)["labels"]["io.ipylti.spec"]
+
+    assert fingerprint() == fingerprint()
+    changes = [{"token": "t"}, {"egress": False}, {"limits": Limits()}, {"image": "i"}, {"environment": {}}]
+    assert len({fingerprint(), *(fingerprint(**change) for change in changes)}) == len(changes) + 1
+
+
+def test_a_volume_belongs_to_the_notebooks_user_from_the_start():
+    body = isolation.volume_body(TAKE)
+    assert body["Name"] == "ipylti-take-abc234"
+    assert body["Options"] == {"o": "uid=1000,gid=1000"}
+    assert body["Labels"]["io.ipylti.workspace"] == "abc234"
+
+
+@pytest.mark.parametrize("name", ["", "/etc", "../up", "a/b", "a:b", "a b", "a\nb"])
+def test_no_path_can_stand_for_a_volume(name):
+    with pytest.raises(SpawnerError):
+        copy(source=name)
+    with pytest.raises(SpawnerError):
+        server(volume=name)
+    with pytest.raises(SpawnerError):
+        isolation.volume_body(dataclasses.replace(TAKE, name=name))

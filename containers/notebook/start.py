@@ -19,7 +19,7 @@ LAZY = frozenset({"httpx", "requests"})
 
 
 class LazyFinder:
-    """An import finder that loads the modules named in LAZY when one of their attributes is first asked for."""
+    """An import finder that loads the modules named in LAZY when one of their names is first asked for."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:

@@ -13,7 +13,7 @@ CHECKPOINTS = "/home/jovyan/.checkpoints"
 
 
 class OutsideCheckpoints(AsyncFileCheckpoints):
-    """Checkpoints outside of the volume: they are no part of anybody's work, and would be cloned and handed in."""
+    """Checkpoints outside of the volume, where they would be cloned and handed in."""
 
     def checkpoint_path(self, checkpoint_id: str, path: str) -> str:
         """Return where a file's checkpoint is kept: below CHECKPOINTS as the file is below the root."""

@@ -16,8 +16,8 @@
 
   const VERSION = '1.0.0';
 
-  // A save that waits longer than this waits for an answer to one of JupyterLab's questions.
-  const SAVE_TIMEOUT = 20_000;
+  // A save that takes longer waits for an answer to one of JupyterLab's questions. The tool waits 10 s for ours.
+  const SAVE_TIMEOUT = 8_000;
 
   // Somebody may go on typing while documents are saved: so often are they saved again.
   const SAVE_ROUNDS = 3;

@@ -24,6 +24,11 @@ DEVELOPMENT_SECRET = "development-only-secret-of-at-least-32-characters"  # noqa
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+_PORTS = {"https": 443, "http": 80}
+
+#: Seconds: a hundred years.
+_LONGEST = 100 * 365 * 86400
+
 _HOSTNAME = re.compile(r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 
 
@@ -82,8 +87,7 @@ class Settings:
 
     def notebook_origin(self, workspace: str) -> str:
         """Return the origin of a workspace, with the port where it is not the scheme's own."""
-        default = {"https": 443, "http": 80}[self.notebook_scheme]
-        port = "" if self.notebook_port == default else f":{self.notebook_port}"
+        port = "" if self.notebook_port == _PORTS[self.notebook_scheme] else f":{self.notebook_port}"
         return f"{self.notebook_scheme}://{self.notebook_host(workspace)}{port}"
 
     def is_notebook_host(self, host: str) -> bool:
@@ -109,7 +113,7 @@ def load(ini: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Set
     url = reader.get("ipylti.url", _origin)
     notebook_domain = reader.get("ipylti.notebook_domain", _hostname)
     scheme = reader.get("ipylti.notebook_scheme", _one_of("https", "http"), "https")
-    port = reader.get("ipylti.notebook_port", _integer(1, 65535), "443" if scheme == "https" else "80")
+    port = reader.get("ipylti.notebook_port", _integer(1, 65535), str(_PORTS[scheme]))
     settings = Settings(
         url=url,
         notebook_domain=notebook_domain,
@@ -130,8 +134,8 @@ def load(ini: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Set
         allow_private_platforms=reader.get("ipylti.allow_private_platforms", _boolean, "false"),
         administrators_are_staff=reader.get("ipylti.administrators_are_staff", _boolean, "false"),
         title=reader.get("ipylti.title", _text, "Notebooks"),
-        database_url=reader.get("sqlalchemy.url", _text),
-        redis_url=reader.get("redis.sessions.url", _text),
+        database_url=reader.get("sqlalchemy.url", _url("sqlite", "postgresql", "postgresql+psycopg")),
+        redis_url=reader.get("redis.sessions.url", _redis_url),
     )
     reader.refuse_unknown()
     _check_together(settings)
@@ -149,6 +153,8 @@ def _check_together(settings: Settings) -> None:
         raise SettingsError("ipylti.secret: is the one of development.ini, which everybody knows")
     if not settings.url.startswith("https:") and not _is_local(settings.host):
         raise SettingsError("ipylti.url: must be https, or browsers keep no cookies for it")
+    if settings.notebook_scheme != "https" and not _is_local(settings.notebook_domain):
+        raise SettingsError("ipylti.notebook_scheme: must be https, or browsers keep no cookies for it")
 
 
 def _is_local(host: str) -> bool:
@@ -192,12 +198,36 @@ def _text(text: str) -> str:
 
 
 def _origin(text: str) -> str:
+    """Return the origin as browsers write it: in lower case, without the scheme's own port."""
+    text = text.lower().rstrip("/")
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("must be a URL like https://tool.example.org")
-    if parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else _hostname(parts.hostname)
+    bare = f"{parts.scheme}://{host}"
+    if text not in (bare, f"{bare}:{parts.port}"):
         raise ValueError("must be scheme, host and port only, without a path")
-    return text.rstrip("/").lower()
+    return bare if parts.port in (None, _PORTS[parts.scheme]) else text
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        scheme, found, _rest = text.partition("://")
+        if not found or scheme not in schemes:
+            raise ValueError(f"must begin with one of: {', '.join(f'{each}://' for each in schemes)}")
+        return text
+
+    return parse
+
+
+def _redis_url(text: str) -> str:
+    text = _url("redis", "rediss", "unix")(text)
+    try:
+        _port = urlsplit(text).port
+    except ValueError:
+        # The library's own words may hold a part of the password.
+        raise ValueError("must be a URL like redis://127.0.0.1:6379/0") from None
+    return text
 
 
 def _hostname(text: str) -> str:
@@ -251,16 +281,18 @@ def _positive(text: str) -> float:
 
 def _size(text: str) -> int:
     match = _SIZE.fullmatch(text)
-    if not match or float(match[1]) == 0:
+    size = float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ") if match else 0
+    if not 1 <= size < 1 << 60:
         raise ValueError("must be a size like 512m or 1g")
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+    return int(size)
 
 
 def _duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text)
-    if not match or float(match[1]) == 0:
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2] or "s"] if match else 0
+    if not 0.001 <= seconds < _LONGEST:
         raise ValueError("must be a time like 90s, 15m, 2h or 1d")
-    return timedelta(seconds=float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2] or "s"])
+    return timedelta(seconds=seconds)
 
 
 def _or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:

@@ -78,7 +78,7 @@ class Gatekeeper:
         :param host: the notebook host that was asked for, without the port.
         """
         body, _, mac = (value or "").rpartition(".")
-        if not hmac.compare_digest(mac.encode(), self._mac(host, body).encode()):
+        if not hmac.compare_digest(_bytes(mac), _bytes(self._mac(host, body))):
             return None
         workspace, launch, issued, expires = body.split(".")
         found = Pass(workspace, launch, int(issued), int(expires))
@@ -87,8 +87,13 @@ class Gatekeeper:
         return found
 
     def _mac(self, host: str, body: str) -> str:
-        mac = hmac.digest(self._key, f"{host}\n{body}".encode(), "sha256")
+        mac = hmac.digest(self._key, _bytes(f"{host}\n{body}"), "sha256")
         return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+
+def _bytes(text: str) -> bytes:
+    """Return any text as bytes: what strangers send may hold what UTF-8 can't."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def probe_cookie(settings: Settings, workspace: str) -> str:

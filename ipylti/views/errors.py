@@ -94,6 +94,11 @@ WORDS = {
         "Your learning platform refused the launch",
         "It may be that you are no longer logged in there. Please log in and open it again.",
     ),
+    "platform.unreachable": Words(
+        502,
+        "Your learning platform is not answering",
+        f"Its keys could not be read, so the launch could not be checked. {AGAIN}",
+    ),
     "access": Words(403, "This is not yours to open", f"It belongs to another launch. {AGAIN}"),
     "launch.expired": Words(
         403, "It was a long time ago", f"For safety, a launch ends after some hours. {AGAIN}"
@@ -113,11 +118,6 @@ WORDS = {
         503,
         "Please try again in a minute",
         "A part of the service is not answering. No work is lost; reload this page in a minute.",
-    ),
-    "http": Words(
-        502,
-        "Your learning platform is not answering",
-        f"Its keys could not be read, so the launch could not be checked. {AGAIN}",
     ),
     "missing": Words(404, "There is nothing here", f"This page does not exist. {AGAIN}"),
     "error": Words(

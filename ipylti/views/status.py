@@ -19,6 +19,10 @@ SENTENCES = {
     "server.ended": "The notebook ended unexpectedly. Your files are safe; start it again.",
     "server.out_of_memory": "The notebook used more memory than it may and was stopped. Your saved files are "
     "safe; start it again.",
+    "volume.no_space": "There is no room left on the server. Please tell your teacher or administrator; "
+    "your saved files are safe.",
+    "volume.too_deep": "The assignment's folders are nested too deeply to be copied. Please tell your teacher; "
+    "all files are safe.",
 }
 _OTHERWISE = "The notebook could not be started. Your files are safe; please try again."
 

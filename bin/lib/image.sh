@@ -2,35 +2,39 @@
 # shellcheck shell=bash
 
 readonly NOTEBOOK_IMAGE=localhost/ipylti-notebook:latest
+# The same JupyterLab as pip installs it, for bin/bench to measure against.
+readonly PLAIN_IMAGE=localhost/ipylti-notebook-plain:latest
 readonly PUBLIC_BASE=debian:bookworm-slim
 # What a bootstrapped base has besides the distribution's essential packages.
 readonly BASE_PACKAGES=ca-certificates,python3,python3-venv
 
-# ensure_image: build the notebook image unless it is there, made of the same inputs. Run as the account.
+# ensure_image [IMAGE]: build the notebook image, or the plain one, unless it is there, made of the same inputs.
+#
+# Run as the account.
 ensure_image() {
-    local wanted
+    local image=${1:-$NOTEBOOK_IMAGE} wanted
     wanted=$(image_inputs | sha256sum | cut -c1-16)
-    [[ $(image_label "$NOTEBOOK_IMAGE" io.ipylti.build) == "$wanted" ]] && return 0
-    with_lock image build_image "$wanted"
+    [[ $(image_label "$image" io.ipylti.build) == "$wanted" ]] && return 0
+    with_lock image build_image "$image" "$wanted"
 }
 
 # image_inputs: print everything that the image is made of.
 image_inputs() {
-    (cd "$CHECKOUT/containers/notebook" && find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+    (cd "$CHECKOUT/containers/notebook" && find . -type f -not -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
     printf '%s\n' "${BASE_IMAGE:-$PUBLIC_BASE}" "$BASE_PACKAGES"
 }
 
 # image_label IMAGE LABEL: print an image's label, or nothing.
 image_label() { podman image inspect --format "{{index .Labels \"$2\"}}" "$1" 2>/dev/null || true; }
 
-# build_image HASH: see ensure_image.
+# build_image IMAGE HASH: see ensure_image.
 build_image() {
-    [[ $(image_label "$NOTEBOOK_IMAGE" io.ipylti.build) == "$1" ]] && return 0
+    [[ $(image_label "$1" io.ipylti.build) == "$2" ]] && return 0
     require_overlay
     choose_base
-    step "Built the notebook image" \
-        "The notebook image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \
-        podman_build "$1"
+    step "Built the image ${1#localhost/}" \
+        "The image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \
+        podman_build "$1" "$2"
 }
 
 # require_overlay: end here if Podman does not work, or would copy the whole image for each container.
@@ -75,13 +79,14 @@ bootstrap_base() {
     podman unshare rm -rf "$directory"
 }
 
-# podman_build HASH: build with the host's network, certificates and pip settings; none of them stay in the image.
+# podman_build IMAGE HASH: build with the host's network, certificates and pip settings; none of them stay in the image.
 podman_build() {
-    local options=(--network host --format oci --label "io.ipylti.build=$1" --build-arg "BASE_IMAGE=$BASE")
+    local options=(--network host --format oci --label "io.ipylti.build=$2" --build-arg "BASE_IMAGE=$BASE")
     local authorities=${PIP_CERT:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}} name
     [[ ! -r $authorities ]] || options+=(--secret "id=authorities,src=$authorities")
     for name in PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST; do
         [[ ! -v $name ]] || options+=(--build-arg "$name=${!name}")
     done
-    podman build "${options[@]}" --tag "$NOTEBOOK_IMAGE" "$CHECKOUT/containers/notebook"
+    [[ $1 != "$PLAIN_IMAGE" ]] || options+=(--file "$CHECKOUT/containers/notebook/plain.Containerfile")
+    podman build "${options[@]}" --tag "$1" "$CHECKOUT/containers/notebook"
 }

@@ -1,9 +1,12 @@
 """JSON from strangers: read once, without room for two opinions on what it says."""
 
 import json
+import re
 from typing import Any
 
 from ipylti.errors import IpyltiError
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotJSON(IpyltiError):
@@ -36,7 +39,7 @@ def loads(data: bytes) -> Any:
 
 def storable(text: str) -> bool:
     """Return whether every store can hold the text: no NUL, no lone surrogate."""
-    return "\x00" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return _UNSTORABLE.search(text) is None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

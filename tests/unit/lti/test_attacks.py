@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ipylti.errors import DependencyDown, PlatformRefused, RefusedMessage
-from ipylti.lti import login, messages
+from ipylti.lti import id_token, login, messages
 from tests.unit.lti.platforms import (
     GONE,
     INSTRUCTOR,
@@ -58,7 +58,10 @@ def test_a_header_that_is_no_object(tool: Tool, platform: FakePlatform, segment:
 
 def test_a_token_over_64_kib_is_not_parsed(tool: Tool, platform: FakePlatform) -> None:
     """Line 7."""
-    assert refused(tool, platform, filler="x" * 70_000) in ("request.long", "message.size")
+    assert refused(tool, platform, filler="x" * 70_000) == "request.long"
+    with pytest.raises(RefusedMessage) as refusal:
+        id_token.verify("x" * 65_537, platform.registration, "nonce", tool.keyring, time.time())
+    assert refusal.value.code == "message.size"
 
 
 def test_a_token_of_nearly_64_kib_passes(tool: Tool, platform: FakePlatform) -> None:

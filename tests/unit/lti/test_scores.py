@@ -1,6 +1,7 @@
 """Line items and scores: lti.md lines 27 to 30 and 32."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -368,7 +369,13 @@ def test_else_it_is_made(client: Scores, services: Services, platform: FakePlatf
 def test_two_at_once_make_one(platform: FakePlatform) -> None:
     services, locks = Services(), MemoryLocks()
     made_items: list[dict[str, Any]] = []
-    services.gets["/items"] = lambda _: answer(list(made_items))
+
+    def look(_: Request) -> Answer:
+        found = answer(list(made_items))
+        time.sleep(0.02)
+        return found
+
+    services.gets["/items"] = look
 
     def create(_: Request) -> Answer:
         made_items.append(item(len(made_items)))

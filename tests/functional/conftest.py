@@ -1,6 +1,8 @@
 """The application as WSGI, on a real Redis and both databases, with campus in-process as its platform."""
 
+import contextlib
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from ipylti.models.upgrade import upgrade
 from ipylti.platforms import Platforms, ToolKeys
 from tests.campus import Campus, Config
 from tests.campus.keys import new_key
+from tests.functional.background import Background, Jupyter
 
 TOOL = "https://tool.example"
 NOTEBOOKS = "notebooks.example"
@@ -39,24 +42,74 @@ def tool_key() -> keys.ToolKey:
     return keys.generate(models.now())
 
 
+#: For what is the same on every database.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory, tool_key: keys.ToolKey) -> Path:
+    """A database file with the schema and the tool's key, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "ipylti.sqlite"
+    prepare(f"sqlite:///{path}", tool_key)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_prepared(postgresql_url: str, tool_key: keys.ToolKey) -> str:
+    """The PostgreSQL database, with the schema and the tool's key."""
+    prepare(postgresql_url, tool_key)
+    return postgresql_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database with nothing in it at all."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/empty.sqlite"
+        return
+    base = sa.make_url(request.getfixturevalue("postgresql_url"))
+    server = sa.create_engine(base, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE IF EXISTS empty WITH (FORCE)"))
+        connection.execute(sa.text("CREATE DATABASE empty"))
+    yield base.set(database="empty").render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.execute(sa.text("DROP DATABASE empty WITH (FORCE)"))
+    server.dispose()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with the schema and nothing in it."""
+    """A database with the schema, the tool's key and nothing else in it."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/ipylti.sqlite"
-    else:
-        url = request.getfixturevalue("postgresql_url")
-        engine = sa.create_engine(url)
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
-        engine.dispose()
-    engine = models.make_engine(url)
-    upgrade(engine)
-    with sessionmaker(engine).begin() as db:
-        ToolKeys(db).save(request.getfixturevalue("tool_key"))
-    engine.dispose()
+        path = tmp_path / "ipylti.sqlite"
+        shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("postgresql_prepared")
+    tables = [table.name for table in models.Base.metadata.sorted_tables if table.name != "tool_keys"]
+    with disposable(url) as engine, engine.begin() as connection:
+        # Whoever left a transaction open is found by this and not by a test that hangs.
+        connection.execute(sa.text("SET LOCAL lock_timeout = '20s'"))
+        connection.execute(sa.text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))
     return url
+
+
+def prepare(url: str, tool_key: keys.ToolKey) -> None:
+    """Make the schema, and keep the tool's key."""
+    with disposable(url) as engine:
+        upgrade(engine)
+        with sessionmaker(engine).begin() as db:
+            ToolKeys(db).save(tool_key)
+
+
+@contextlib.contextmanager
+def disposable(url: str) -> Iterator[sa.Engine]:
+    """An engine that leaves no connection behind."""
+    engine = models.make_engine(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture
@@ -95,10 +148,11 @@ def db(app: Any) -> Iterator[Session]:
 
 
 @pytest.fixture
-def campus(app: Any, platform_key: rsa.RSAPrivateKey) -> Iterator[Campus]:
-    """The platform, registered with the tool, serving its keys."""
+def campus(app: Any, platform_key: rsa.RSAPrivateKey, tool_key: keys.ToolKey) -> Iterator[Campus]:
+    """The platform, registered with the tool, serving its keys and its gradebook."""
+    published = keys.public_jwks([tool_key], models.now())
     made = Campus(
-        Config(tool_url=TOOL, client_id="client", port=0, tool_jwks=lambda: {"keys": []}), platform_key
+        Config(tool_url=TOOL, client_id="client", port=0, tool_jwks=lambda: published), platform_key
     )
     told = made.registration
     with app.registry["ipylti.services"].sessions.begin() as db:
@@ -172,3 +226,21 @@ def browser(app: Any, campus: Campus) -> Browser:
 @pytest.fixture
 def another_browser(app: Any, campus: Campus) -> Browser:
     return Browser(app, campus)
+
+
+@pytest.fixture
+def jupyter() -> Iterator[Jupyter]:
+    """What stands behind all notebook hosts, for the worker's own probes."""
+    with Jupyter() as made:
+        yield made
+
+
+@pytest.fixture
+def background(
+    ini: dict[str, str], jupyter: Jupyter, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Background]:
+    """The worker, whose jobs a test runs when it likes, on containers that are not there."""
+    config = settings.load(ini | {"ipylti.traefik_url": jupyter.url}, {})
+    made = Background(config, jupyter, monkeypatch)
+    yield made
+    made.close()

@@ -8,7 +8,8 @@ It prints one line per event, in ASCII:
 
     progress <bytes copied so far> <bytes in all>    about twice a second
     copied <bytes> <files> <SHA-256 of the manifest, or ->
-    empty                                            the source holds nothing of anybody's
+    empty                                            the source holds nothing of anybody's (of a copy with a
+                                                     digest, which is of finished work, that is not said)
     failed <code> <what happened>
 
 What a tree may hold, and what becomes of it: regular files (holes stay holes), folders, symbolic links (never
@@ -305,7 +306,7 @@ def main(source: str, target: str, with_digest: str, limit: str) -> None:
     watch = Watch(here, float(limit))
     watch.start()
     try:
-        if not holds_work(here):
+        if with_digest != "digest" and not holds_work(here):
             say("empty")
             return
         copy(here, there, watch.follow)

@@ -5,6 +5,7 @@ and its kin, Podman 4.0 and later).
 """
 
 import hashlib
+import ipaddress
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -39,6 +40,10 @@ _LOG_SIZE = 1 << 20
 _OOM_SCORE = 500
 
 _CPU_PERIOD = 100_000
+
+#: The addresses of internal networks: a million networks of which each has room for one server.
+_SUBNET_POOL = ipaddress.IPv4Network("10.128.0.0/9")
+_SUBNET_PREFIX = 29
 
 #: cgroup controllers, as Podman names them, by what they limit.
 CONTROLLERS = {"memory": "memory", "cpus": "cpu", "pids": "pids"}
@@ -149,18 +154,35 @@ def volume_body(spec: VolumeSpec) -> dict[str, Any]:
     }
 
 
-def network_body(spec: ServerSpec) -> dict[str, Any]:
-    """Return what a server's internal network is made of: no way out, nor a name server that is one."""
+def network_body(spec: ServerSpec, attempt: int = 0) -> dict[str, Any]:
+    """Return what a server's internal network is made of: no way out, nor a name server that is one.
+
+    Its addresses are chosen here, since an internal network whose addresses Podman chooses has no gateway,
+    which Podman's Docker API then calls ``<nil>``: Traefik can't read that, and lists no container at all.
+
+    :param attempt: counts up where the addresses are taken; others are chosen then.
+    """
+    subnet = _subnet(spec.workspace, attempt)
     return {
         "name": network_name(spec.workspace),
         "driver": "bridge",
         "internal": True,
         "dns_enabled": False,
+        "subnets": [{"subnet": str(subnet), "gateway": str(subnet[1])}],
         "labels": {
             labels.INSTANCE: labels.name("instance", spec.instance),
             labels.WORKSPACE: spec.workspace,
         },
     }
+
+
+def _subnet(workspace: str, attempt: int) -> ipaddress.IPv4Network:
+    """Return one of the subnets of the pool, by chance but the same each time."""
+    chance = hashlib.sha256(f"{workspace}/{attempt}".encode()).digest()
+    room = 1 << (_SUBNET_PREFIX - _SUBNET_POOL.prefixlen)
+    step = 1 << (32 - _SUBNET_PREFIX)
+    first = int(_SUBNET_POOL.network_address) + int.from_bytes(chance[:8], "big") % room * step
+    return ipaddress.IPv4Network((first, _SUBNET_PREFIX))
 
 
 def missing_limits(limits: Limits, controllers: Collection[str]) -> list[str]:

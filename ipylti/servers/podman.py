@@ -42,6 +42,9 @@ _SILENCE = 30.0
 #: Seconds to wait before looking again at what others change at the same time.
 _WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
+#: How often other addresses are tried for an internal network.
+_TRIES = 16
+
 #: How old a leftover is at least: younger ones are somebody's work in progress.
 _LEFT = timedelta(hours=1)
 
@@ -374,9 +377,19 @@ class PodmanSpawner:
     def _make(self, spec: ServerSpec, body: Mapping[str, Any]) -> str | None:
         """Make a server's container, and before it the network that it is in, if it has no other."""
         if not spec.egress:
-            network = isolation.network_body(spec)
-            self.engine.ask("post", "/networks/create", body=network, expect=(200, 201, 409))
+            self._make_network(spec)
         return self._create(body)
+
+    def _make_network(self, spec: ServerSpec) -> None:
+        """Make a server's internal network, if it is not there, of addresses that nobody has."""
+        for attempt in range(_TRIES):
+            network = isolation.network_body(spec, attempt)
+            answer = self.engine.ask("post", "/networks/create", body=network, expect=(200, 201, 409, 500))
+            if answer.status_code != 500:
+                return
+            if "already used" not in message(answer):
+                break
+        raise SpawnerError(f"no internal network: {message(answer)}")
 
     def _run(self, container: str) -> bool:
         """Start a container and return whether it was still there, and free to start."""

@@ -1,5 +1,6 @@
 """Servers on a real rootless Podman: one for each workspace, each within its own walls."""
 
+import ipaddress
 import json
 import logging
 import multiprocessing
@@ -393,6 +394,9 @@ def test_without_egress_there_is_no_way_out_but_the_port_is_there(spawner, serve
         assert inside(spec, program, str(port), *addresses, "10.0.2.2", "169.254.169.254") == ""
     assert authorised(status.address, spec.token)
     assert spawner.start(spec) == status
+    # Traefik parses each address of Docker's API, and reads no container at all where one is no address.
+    (network,) = inspect(spec)["NetworkSettings"]["Networks"].values()
+    assert ipaddress.ip_address(network["Gateway"]) and ipaddress.ip_address(network["IPAddress"])
     spawner.stop(spec.workspace)
     assert isolation.network_name(spec.workspace) not in command("network", "ls", "--format", "{{.Name}}")
 

@@ -257,6 +257,12 @@ def test_the_program_says_that_there_is_nothing(source, target):
     assert (target / "left").exists()
 
 
+def test_of_finished_work_nothing_at_all_is_a_copy_too(source, target):
+    (target / "left").write_text("of an earlier copy")
+    assert run(source, target, "digest", 60)[-1] == f"copied 0 0 {hashlib.sha256().hexdigest()}"
+    assert not list(target.iterdir())
+
+
 def test_the_program_says_why_it_failed_in_one_plain_line(source, tmp_path):
     (source / "a").write_text("a")
     [line] = run(source, tmp_path / "näher\nda", "plain", 60)

@@ -1,6 +1,7 @@
 """What Podman is asked for: the walls stand in every request, and nothing of a specification weakens them."""
 
 import dataclasses
+import ipaddress
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_without_egress_a_server_is_in_an_internal_network_of_its_own_and_in_no_
     assert network["name"] == "ipylti-inside-abc234"
     assert network["internal"] is True
     assert network["dns_enabled"] is False
+
+
+def test_an_internal_network_has_a_gateway_that_traefik_can_read_in_a_subnet_of_its_own():
+    first, second = (isolation.network_body(SPEC, attempt)["subnets"][0] for attempt in (0, 1))
+    assert first == isolation.network_body(SPEC)["subnets"][0]
+    assert first != second
+    subnet = ipaddress.ip_network(first["subnet"])
+    assert subnet.subnet_of(ipaddress.ip_network("10.128.0.0/9"))
+    assert ipaddress.ip_address(first["gateway"]) in subnet.hosts()
 
 
 def test_no_environment_of_an_assignment_replaces_what_the_server_is_told():

@@ -19,15 +19,24 @@ class Process:
 
     :param name: names the log.
     :param folder: where the log goes.
+    :param env: what its environment has beside ours; may be changed before it is started again.
+    :param crash: the signal that ends it without a farewell.
     """
 
     def __init__(
-        self, name: str, command: list[str], folder: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: list[str],
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        crash: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.command = command
         self.log = folder / f"{name}.log"
-        self.env = dict(os.environ) | dict(env or {})
+        self.env = dict(env or {})
+        self.crash = crash
         self.popen: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Process":
@@ -38,7 +47,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=self.env,
+                env=os.environ | self.env,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
@@ -63,7 +72,17 @@ class Process:
 
     def kill(self) -> None:
         """End it as a crash would."""
-        self.stop(number=signal.SIGKILL)
+        self.stop(number=self.crash)
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it take connections and answer nothing for the length of a block."""
+        assert self.popen is not None
+        self.popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.popen.send_signal(signal.SIGCONT)
 
     def tail(self, lines: int = 20) -> str:
         """Return the end of its log."""
@@ -127,11 +146,11 @@ def redis_server(folder: Path) -> Iterator[str]:
         process.stop()
 
 
-@contextlib.contextmanager
-def postgresql_server(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL for the length of a block; gives an SQLAlchemy URL of its empty database.
+def postgresql_process(folder: Path) -> tuple[Process, str]:
+    """Return a PostgreSQL of our own on a Unix socket, not yet started, and an SQLAlchemy URL.
 
-    PostgreSQL refuses to run as root; then it runs as the user ``postgres``.
+    Its databases, made here, are empty. PostgreSQL refuses to run as root; then it runs as the user
+    ``postgres``.
     """
     data, account = folder / "data", _postgresql_account(folder)
     subprocess.run(
@@ -145,13 +164,19 @@ def postgresql_server(folder: Path) -> Iterator[str]:
         _program("postgres"),
         *("-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"),
     ]
-    process = Process("postgresql", command, folder).start()
-    socket_path = folder / ".s.PGSQL.5432"
+    # Killed outright, it would leave processes behind that keep its successor from starting.
+    process = Process("postgresql", command, folder, crash=signal.SIGQUIT)
+    return process, f"postgresql+psycopg://ipylti@/postgres?host={folder}"
+
+
+@contextlib.contextmanager
+def postgresql_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL for the length of a block; gives an SQLAlchemy URL of its empty database."""
+    process, url = postgresql_process(folder)
+    process.start()
     try:
-        wait_for(socket_path.exists, f"PostgreSQL ({process.log})")
-        base = f"postgresql+psycopg://ipylti@/postgres?host={folder}"
-        wait_for(lambda: _database_answers(base), f"PostgreSQL ({process.log})")
-        yield base
+        wait_for(lambda: database_answers(url), f"PostgreSQL ({process.log})")
+        yield url
     finally:
         process.stop(number=signal.SIGINT)
 
@@ -166,7 +191,8 @@ def _postgresql_account(folder: Path) -> list[str]:
     return ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
 
 
-def _database_answers(url: str) -> bool:
+def database_answers(url: str) -> bool:
+    """Return whether a database can be connected to."""
     import sqlalchemy as sa
 
     with contextlib.suppress(sa.exc.SQLAlchemyError):

@@ -1,10 +1,15 @@
-"""A real rootless Podman for the integration tests, and things of our own on it that are gone afterwards."""
+"""A real rootless Podman for the integration tests, and things of our own on it that are gone afterwards.
+
+A module that wants all of ipylti asks for ``stack``; what it sets as ``STACK`` are options of
+:class:`tests.stack.Stack`.
+"""
 
 import json
 import os
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,10 @@ import pytest
 from ipylti.servers import isolation, labels
 from ipylti.servers.podman import Engine, PodmanSpawner
 from ipylti.servers.spawner import Limits, ServerSpec, VolumeSpec
+from tests.campus.course import Link, new_link_id
 from tests.parts import Process, wait_for
+from tests.person import Notebook, Person
+from tests.stack import Stack
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -56,11 +64,16 @@ def answers(url: str) -> bool:
     return True
 
 
+def needs_ordinary_user() -> None:
+    """Skip what rootless Podman can't do for root."""
+    if os.getuid() == 0:
+        pytest.skip("rootless Podman needs an ordinary user: bin/test runs the tests as one")
+
+
 @pytest.fixture(scope="session")
 def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanService]:
     """The one service that all tests use which don't harm it."""
-    if os.getuid() == 0:
-        pytest.skip("rootless Podman needs an ordinary user: bin/test runs the tests as one")
+    needs_ordinary_user()
     service = PodmanService(tmp_path_factory.mktemp("podman"))
     service.start()
     yield service
@@ -153,3 +166,76 @@ def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
         return body | {"entrypoint": program}
 
     monkeypatch.setattr(isolation, "copy_body", copy_body)
+
+
+# All of ipylti
+
+
+@pytest.fixture(scope="module")
+def running_stack(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """All of ipylti, with the module's options."""
+    needs_ordinary_user()
+    folder = tmp_path_factory.mktemp(request.module.__name__.rpartition("_")[2])
+    with Stack(folder, **getattr(request.module, "STACK", {})) as made:
+        yield made
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest, running_stack: Stack) -> Iterator[Stack]:
+    """All of ipylti; where a test fails, what its parts logged meanwhile is shown."""
+    before = {name: size(process.log) for name, process in running_stack.processes.items()}
+    yield running_stack
+    if request.node.stash.get(_FAILED, False):
+        for name, process in running_stack.processes.items():
+            said = process.log.read_bytes()[before[name] :].decode(errors="replace")
+            print(f"--- {name} ---\n{said[-5000:]}")
+        for server in running_stack.containers():
+            print(f"--- {server} ---\n{podman('logs', '--tail', '20', server, check=False)}")
+
+
+def size(path: Path) -> int:
+    """Return the size of a file, 0 if there is none."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def new_link(stack: Stack) -> str:
+    """Return a link of the course that the teacher has just added."""
+    return stack.campus.add_link(Link(new_link_id(), "Exercise", "", None, 10.0)).id
+
+
+def enrol(stack: Stack) -> Person:
+    """Return a student who is new in the course."""
+    course = stack.campus.course
+    word = secrets.token_hex(4)
+    like = course.people[-1]
+    course.people = (*course.people, replace(like, login=word, sub=f"sub-{word}", hint=f"hint-{word}"))
+    return Person(stack.campus, word)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """An assignment that the teacher has built.
+
+    :param link: its link in the course.
+    :param teacher: the teacher, in the build workspace.
+    """
+
+    link: str
+    teacher: Notebook
+
+
+@pytest.fixture(scope="module")
+def exercise(running_stack: Stack) -> Exercise:
+    """An assignment for all of a module's tests."""
+    link = new_link(running_stack)
+    teacher = Person(running_stack.campus, "nora").launch(link).enter()
+    assert teacher.save("task.txt", "Add two and two.").status == 201
+    return Exercise(link, teacher)
+
+
+@pytest.fixture
+def student(stack: Stack) -> Person:
+    """A student who is new in the course, with a fresh browser."""
+    return enrol(stack)

@@ -107,10 +107,7 @@ class WebSocket:
     def _send_frame(self, opcode: int, payload: bytes) -> None:
         """Send one masked frame (RFC 6455, 5.2 and 5.3)."""
         length = len(payload)
-        if length < 126:
-            size = bytes([0x80 | length])
-        else:
-            size = struct.pack(">BH", 0x80 | 126, length)
+        size = bytes([0x80 | length]) if length < 126 else struct.pack(">BH", 0x80 | 126, length)
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
         self._sock.sendall(bytes([0x80 | opcode]) + size + mask + masked)

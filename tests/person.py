@@ -1,7 +1,7 @@
 """A person with a browser that is just a cookie jar: for tests and benches that need no pages drawn.
 
-It resolves ``*.localhost`` to this machine and keeps ``Secure`` cookies there, as browsers do and Python's own
-clients do not.
+It resolves ``*.localhost`` to this machine and keeps ``Secure`` cookies there, as browsers do and Python's
+own clients do not.
 """
 
 import http.client
@@ -176,12 +176,6 @@ class Workbench:
         found = re.search(r'id="panel"[^>]*data-view="([^"]+)"', self.page.text)
         assert found
         return found[1]
-
-    def embedded_status(self) -> dict[str, Any]:
-        """Return the status that came with the page."""
-        found = re.search(r'<script type="application/json" id="status">(.*?)</script>', self.page.text)
-        assert found
-        return dict(json.loads(found[1]))
 
     def reload(self) -> "Workbench":
         """Get the page anew."""

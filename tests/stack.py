@@ -1,8 +1,8 @@
 """The whole of ipylti on one machine, on real parts, for the demo, the tests and the bench.
 
-Redis, Podman's API service, Traefik, web and worker run as processes of the calling (unprivileged) user; campus,
-the LMS, runs in a thread of the caller, who can thereby look into it. All listens on 127.0.0.1 or on sockets in
-the stack's own folder, and ends with the caller, however the caller ends.
+Redis, Podman's API service, Traefik, web and worker run as processes of the calling (unprivileged) user;
+campus, the LMS, runs in a thread of the caller, who can thereby look into it. All listens on 127.0.0.1 or on
+sockets in the stack's own folder, and ends with the caller, however the caller ends.
 """
 
 import configparser
@@ -23,6 +23,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import cli, models
+from ipylti.lti import claims
 from ipylti.settings import Settings
 from tests.campus import Campus, Config
 from tests.parts import (
@@ -95,6 +96,8 @@ class Stack:
                 client_id=client_id or f"stack-{secrets.token_hex(8)}",
                 port=self.ports.campus,
                 tool_jwks_url=f"{self.web_url}/.well-known/jwks.json",
+                # As an administrator enters them at the platform.
+                custom=dict(claims.CUSTOM_FIELDS),
             )
         )
         self.podman_socket = folder / "podman.sock"

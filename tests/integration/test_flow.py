@@ -249,9 +249,7 @@ def test_a_person_who_comes_back_to_a_sleeping_notebook_wakes_it(
     assert notebook.read("begun.txt") == "half done"
 
 
-def test_a_forgotten_tab_does_not_wake_the_server(
-    stack: Stack, exercise: Exercise, student: Person
-) -> None:
+def test_a_forgotten_tab_does_not_wake_the_server(stack: Stack, exercise: Exercise, student: Person) -> None:
     notebook = student.launch(exercise.link).enter()
     stack.stop_server(notebook.workspace)
     wait_for(lambda: notebook.get("/api/status", **FETCH).status == 503, "the end of the route")

@@ -1,6 +1,8 @@
 """What all tests share: real parts, started once each."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,10 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An empty PostgreSQL database."""
-    with postgresql_server(tmp_path_factory.mktemp("postgresql")) as url:
+def postgresql_url() -> Iterator[str]:
+    """An empty PostgreSQL database.
+
+    Not in pytest's own folder: that of root is closed to the user ``postgres``, by every run anew.
+    """
+    with tempfile.TemporaryDirectory(prefix="ipylti-") as folder, postgresql_server(Path(folder)) as url:
         yield url

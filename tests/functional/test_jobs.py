@@ -89,7 +89,7 @@ def test_a_job_for_later_is_json_too(redis_url: str, client: redis.Redis) -> Non
     # A worker's thread puts it aside until its time has come.
     queue = jobs.queues["chores"]
     queue.execute(queue.dequeue())
-    ((raw, at),) = client.zrange("huey.schedule.ipyltichores", 0, -1, withscores=True)
+    ((raw, _at),) = client.zrange("huey.schedule.ipyltichores", 0, -1, withscores=True)
     assert json.loads(raw)["args"] == [7]
     assert json.loads(raw)["eta"]
     assert jobs.depth("chores") == 0

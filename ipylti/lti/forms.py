@@ -10,20 +10,23 @@ PARAMETER_LENGTH = 8 * 1024
 
 
 def single(
-    params: Iterable[tuple[str, str]], error: type[IpyltiError], *, length: int = PARAMETER_LENGTH
+    params: Iterable[tuple[str, object]], error: type[IpyltiError], *, length: int = PARAMETER_LENGTH
 ) -> dict[str, str]:
     """Return the parameters by name.
 
     Of two equally named ones this reader could believe the first and the next the last, so OAuth forbids
     them (RFC 6749, 3.1).
 
-    :param error: the class to raise, with the codes ``request.twice``, ``request.long`` or
+    :param params: a value that is no text is a file that somebody uploaded.
+    :param error: the class to raise, with the codes ``request.twice``, ``request.file``, ``request.long`` or
         ``request.characters``.
     """
     found: dict[str, str] = {}
     for name, value in params:
         if name in found:
             raise error("a parameter is given twice", code="request.twice")
+        if not isinstance(value, str):
+            raise error("a parameter is a file", code="request.file")
         if len(name) > length or len(value) > length:
             raise error("a parameter is too long", code="request.long")
         if not storable(name) or not storable(value):

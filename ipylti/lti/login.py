@@ -79,7 +79,7 @@ class LoginRedirect:
 
 
 def begin(
-    params: Iterable[tuple[str, str]],
+    params: Iterable[tuple[str, object]],
     registrations: Registrations,
     states: SingleUse,
     redirect_uri: str,

@@ -89,7 +89,7 @@ class Message:
 
 
 def receive(
-    params: Iterable[tuple[str, str]],
+    params: Iterable[tuple[str, object]],
     cookies: Mapping[str, str],
     states: SingleUse,
     registrations: Registrations,

@@ -62,6 +62,12 @@ def test_what_no_store_holds_is_refused(tool: Tool, value: str) -> None:
     assert code_of(tool, given(iss=value)) == "request.characters"
 
 
+def test_an_uploaded_file_is_no_parameter(tool: Tool) -> None:
+    with pytest.raises(RefusedLogin) as refusal:
+        login.begin([("iss", object())], tool.registrations, tool.states, f"{TOOL}/launch")
+    assert refusal.value.code == "request.file"
+
+
 def test_an_endless_parameter_is_refused(tool: Tool) -> None:
     assert code_of(tool, given(login_hint="x" * 100_000)) == "request.long"
 

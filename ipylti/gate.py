@@ -109,15 +109,18 @@ def is_from_own_origin(method: str, headers: Mapping[str, str], origin: str) -> 
     also be a navigation from elsewhere (the workbench opens the notebook), but nothing that another page
     embeds: the neighbour's notebook is of the same site.
 
+    A WebSocket is known by its key (RFC 6455, 4.1): ``Upgrade`` is for one hop only, and Traefik does not
+    hand it to the gate.
+
     :param headers: of the browser, by Fetch Metadata's and RFC 6454's names.
     :param origin: the notebook host's own origin.
     """
-    site = headers.get("Sec-Fetch-Site")
-    if method in _SAFE_METHODS and headers.get("Upgrade", "").lower() != "websocket":
+    given, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+    if given and given != origin:
+        return False
+    if method in _SAFE_METHODS and "Sec-WebSocket-Key" not in headers:
         return site in (None, "same-origin", "none") or headers.get("Sec-Fetch-Mode") == "navigate"
-    if headers.get("Origin"):
-        return headers["Origin"] == origin
-    return site == "same-origin"
+    return bool(given) or site == "same-origin"
 
 
 def foreign_cookies(header: str) -> str:

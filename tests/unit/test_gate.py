@@ -179,14 +179,18 @@ ORIGINS = [
     ("PROPFIND", {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, False),
     ("get", {}, False),
     ("", {}, False),
-    # WebSockets, which no same-origin policy keeps apart.
-    ("GET", {"Upgrade": "websocket", "Origin": ORIGIN}, True),
-    ("GET", {"Upgrade": "WebSocket", "Origin": ORIGIN}, True),
-    ("GET", {"Upgrade": "websocket", "Sec-Fetch-Site": "same-origin"}, True),
-    ("GET", {"Upgrade": "websocket"}, False),
-    ("GET", {"Upgrade": "websocket", "Origin": CONFIG.notebook_origin(OTHER)}, False),
-    ("GET", {"Upgrade": "WEBSOCKET", "Origin": CONFIG.url}, False),
-    ("GET", {"Upgrade": "websocket", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, False),
+    # What a page elsewhere reads, were it let.
+    ("GET", {"Origin": ORIGIN}, True),
+    ("GET", {"Origin": CONFIG.notebook_origin(OTHER)}, False),
+    ("GET", {"Origin": "null", "Sec-Fetch-Mode": "navigate"}, False),
+    # WebSockets, which no same-origin policy keeps apart; Traefik does not hand on that they are to be
+    # "upgraded".
+    ("GET", {"Sec-WebSocket-Key": "a", "Origin": ORIGIN}, True),
+    ("GET", {"Sec-WebSocket-Key": "a", "Sec-Fetch-Site": "same-origin"}, True),
+    ("GET", {"Sec-WebSocket-Key": "a"}, False),
+    ("GET", {"Sec-WebSocket-Key": "a", "Origin": CONFIG.notebook_origin(OTHER)}, False),
+    ("GET", {"Sec-WebSocket-Key": "a", "Origin": CONFIG.url}, False),
+    ("GET", {"Sec-WebSocket-Key": "a", "Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"}, False),
 ]
 
 

@@ -33,7 +33,7 @@ class FrameOrigins:
     def current(self) -> tuple[str, ...]:
         """Return the registered platforms' origins."""
         if time.monotonic() - self._at > _REMEMBERED or not self._at:
-            with contextlib.suppress(SQLAlchemyError), self.services.sessions() as db:
+            with contextlib.suppress(SQLAlchemyError), self.services.reading() as db:
                 self._origins = Platforms(db).frame_origins()
                 self._at = time.monotonic()
         return self._origins
@@ -70,7 +70,9 @@ def _policy(request: Request) -> str:
     notebooks = settings.notebook_origin("*")
     own = settings.url
     known = request.registry["ipylti.frame_origins"].current()
-    ancestors = {*known, *getattr(request.context, "frame_origins", ())} - {own}
+    # Where the launch was not found, the request has no context at all.
+    context = getattr(request, "context", None)
+    ancestors = {*known, *getattr(context, "frame_origins", ())} - {own}
     return "; ".join(
         (
             "default-src 'none'",

@@ -1,5 +1,8 @@
 """The collaborators of a web process, made once, and handed out on the request."""
 
+import contextlib
+from collections.abc import Iterator
+
 import zope.sqlalchemy
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -48,6 +51,13 @@ class Services:
         self.gatekeeper = Gatekeeper(settings)
         self.http = outgoing_http(settings)
         self.platform_keys = PlatformKeys(self.http, Cache(redis, "jwks"), protocol_locks(self.locks))
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session beside the request's own that only reads, and so waits for no writer."""
+        with self.sessions() as session:
+            session.connection(execution_options={READ_ONLY: True})
+            yield session
 
 
 def outgoing_http(settings: Settings) -> OutgoingHTTP:

@@ -52,7 +52,7 @@ def check(request: Request) -> Response:
 def _renew(services: Services, response: Response, given: Pass, now: float) -> bool:
     """Look the launch up and issue the cookie anew; return whether the browser may go on."""
     try:
-        with services.sessions() as db:
+        with services.reading() as db:
             launch = db.get(models.Launch, given.launch)
     except SQLAlchemyError:
         log.exception("database is away; the gate believes cookies for longer")

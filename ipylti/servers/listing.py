@@ -86,3 +86,12 @@ def volume(entry: Mapping[str, Any]) -> VolumeSpec:
         assignment=labelled.get(labels.ASSIGNMENT, ""),
         workspace=labelled.get(labels.WORKSPACE, ""),
     )
+
+
+def message(answer: Any) -> str:
+    """Return the engine's own words for what went wrong, on one line."""
+    try:
+        words = answer.json()["message"]
+    except (OSError, ValueError, KeyError, TypeError):
+        words = ""
+    return " ".join(str(words).split())[:500]

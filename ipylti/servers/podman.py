@@ -9,15 +9,16 @@ import logging
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from podman.api.client import APIClient, APIResponse
 from urllib3.exceptions import HTTPError
 
-from ipylti.errors import DependencyDown, EmptySource, ImageMissing, SettingsError, SpawnerError
-from ipylti.servers import isolation, labels, listing, reports
+from ipylti.errors import DependencyDown, EmptySource, SettingsError, SpawnerError
+from ipylti.servers import containers, isolation, labels, listing, reports
+from ipylti.servers.containers import Containers, labelled
 from ipylti.servers.spawner import (
     Copied,
     CopyProgress,
@@ -39,9 +40,6 @@ _CONNECT = 5.0
 #: Seconds without a word from the copying helper, which speaks twice a second, until it counts as hanging.
 _SILENCE = 30.0
 
-#: Seconds to wait before looking again at what others change at the same time.
-_WAITS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-
 #: How often other addresses are tried for an internal network.
 _TRIES = 16
 
@@ -52,7 +50,6 @@ _LEFT = timedelta(hours=1)
 _LOG_SIZE = 1 << 17
 
 _ATTACH = {"stream": "true", "stdout": "true", "stderr": "true"}
-_REMOVE = {"force": "true", "v": "true", "timeout": "0"}
 
 
 class Engine:
@@ -99,7 +96,7 @@ class Engine:
         except (OSError, HTTPError) as err:  # podman's and requests' errors are OSErrors
             raise DependencyDown("podman", f"{method} {path}: {err.__cause__ or err}") from err
         if response.status_code not in expect:
-            raise SpawnerError(f"{method} {path}: {response.status_code} {message(response)}")
+            raise SpawnerError(f"{method} {path}: {response.status_code} {listing.message(response)}")
         return response
 
 
@@ -118,30 +115,6 @@ def printed(output: APIResponse) -> Iterator[bytes]:
         raise DependencyDown("podman", f"a stream broke: {err}") from err
     if rest:
         yield rest
-
-
-def message(response: APIResponse) -> str:
-    """Return the engine's own words for what went wrong, on one line."""
-    try:
-        words = response.json()["message"]
-    except (OSError, ValueError, KeyError, TypeError):
-        words = ""
-    return " ".join(str(words).split())[:500]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A container as it was a moment ago.
-
-    :param id: names this very container; its name may be another's by now.
-    :param state: libpod's word.
-    :param fingerprint: of the specification that it was made from.
-    """
-
-    id: str
-    state: str
-    fingerprint: str
-    status: ServerStatus
 
 
 class PodmanSpawner:
@@ -167,6 +140,7 @@ class PodmanSpawner:
         copy_limit: float = 1800.0,
     ) -> None:
         self.engine = Engine(url, timeout=timeout)
+        self.containers = Containers(self.engine)
         self.entrypoint = labels.name("entrypoint", entrypoint)
         self.tls = tls
         self.copy_limit = copy_limit
@@ -186,23 +160,23 @@ class PodmanSpawner:
         if answer.status_code == 201:
             return True
         if not self._has_volume(spec.name):
-            raise SpawnerError(f"no volume {spec.name}: {message(answer)}")
+            raise SpawnerError(f"no volume {spec.name}: {listing.message(answer)}")
         return False
 
     def volumes(self, instance: str) -> list[VolumeSpec]:
-        answer = self.engine.ask("get", "/volumes/json", params=_belonging_to(instance), expect=(200,))
+        answer = self.engine.ask("get", "/volumes/json", params=labelled(instance), expect=(200,))
         return [listing.volume(entry) for entry in answer.json() or ()]
 
     def remove_volume(self, name: str) -> None:
         path = f"/volumes/{labels.name('volume', name)}"
-        for wait in _WAITS:
+        for wait in containers.WAITS:
             answer = self.engine.ask("delete", path, expect=(204, 404, 409, 500))
             if answer.status_code in (204, 404):
                 return
             # The helper that filled it may still be writing it to disk.
-            self._remove_named(isolation.copy_name(name))
+            self.containers.remove_named(isolation.copy_name(name))
             time.sleep(wait)
-        raise SpawnerError(f"volume {name} is in use: {message(answer)}", code="volume.in_use")
+        raise SpawnerError(f"volume {name} is in use: {listing.message(answer)}", code="volume.in_use")
 
     def copy(
         self, source: str, target: VolumeSpec, image: str, progress: CopyProgress, *, digest: bool = False
@@ -227,15 +201,15 @@ class PodmanSpawner:
 
     def _run_helper(self, body: Mapping[str, Any], progress: CopyProgress) -> Copied:
         """Run the helper until it says how it ended; the engine removes it when it has gone."""
-        helper = self._create(body)
-        for wait in _WAITS:
+        helper = self.containers.create(body)
+        for wait in containers.WAITS:
             if helper is not None:
                 break
             # One that is at the same volume was left by a call that died. If that call does live, it fails,
             # and only this one reports a copy: better than to wipe what the other has reported.
-            self._remove_named(body["name"])
+            self.containers.remove_named(body["name"])
             time.sleep(wait)
-            helper = self._create(body)
+            helper = self.containers.create(body)
         else:
             raise SpawnerError(f"{body['name']}: others copy to the same volume", code="volume.in_use")
         path = f"/containers/{helper}"
@@ -255,11 +229,11 @@ class PodmanSpawner:
                 return reports.follow(printed(output), progress)
         except SpawnerError:
             # An output that ends early may be the engine's end, which this then says.
-            self._remove(helper)
+            self.containers.remove(helper)
             raise
         except BaseException:
             with suppress(DependencyDown, SpawnerError):
-                self._remove(helper)
+                self.containers.remove(helper)
             raise
 
     def _has_volume(self, name: str) -> bool:
@@ -272,43 +246,43 @@ class PodmanSpawner:
         controllers = self._known_controllers()
         self._warn(isolation.missing_limits(spec.limits, controllers))
         body = isolation.server_body(spec, entrypoint=self.entrypoint, tls=self.tls, controllers=controllers)
-        for wait in _WAITS:
-            found = self._find(body["name"])
+        for wait in containers.WAITS:
+            found = self.containers.find(body["name"])
             if found and found.state == "running":
                 return found.status
             if found and not (
                 found.state in listing.NEW and found.fingerprint == body["labels"][isolation.FINGERPRINT]
             ):
                 # It has ended, or was made from another specification and never started.
-                self._remove(found.id)
+                self.containers.remove(found.id)
                 found = None
             container = found.id if found else self._make(spec, body)
-            if container and self._run(container):
-                found = self._find(body["name"])
+            if container and self.containers.run(container):
+                found = self.containers.find(body["name"])
                 if found:
                     return found.status
             time.sleep(wait)
         raise SpawnerError(f"others keep removing {body['name']}", code="server.contested")
 
     def status(self, workspace: str) -> ServerStatus:
-        found = self._find(isolation.server_name(workspace))
+        found = self.containers.find(isolation.server_name(workspace))
         return found.status if found else ServerStatus(workspace, ServerState.ABSENT)
 
     def servers(self, instance: str) -> list[ServerStatus]:
         found = []
-        for entry in self._containers(instance):
+        for entry in self.containers.belonging_to(instance):
             if entry["Labels"].get(labels.KIND) == labels.COPY_KIND:
                 continue
             status = listing.listed(entry)
             if status.exit_code == listing.KILLED:
                 # By whom is not in the list.
-                again = self._find(entry["Id"])
+                again = self.containers.find(entry["Id"])
                 status = replace(status, out_of_memory=bool(again and again.status.out_of_memory))
             found.append(status)
         return found
 
     def stop(self, workspace: str, grace: float = 10.0) -> None:
-        found = self._find(isolation.server_name(workspace))
+        found = self.containers.find(isolation.server_name(workspace))
         if found:
             self.engine.ask(
                 "post",
@@ -318,7 +292,7 @@ class PodmanSpawner:
                 expect=(204, 304, 404, 409, 500),
                 timeout=grace + self.engine.timeout,
             )
-            self._remove(found.id)
+            self.containers.remove(found.id)
         self._remove_network(isolation.network_name(workspace))
 
     def logs(self, workspace: str, lines: int = 50) -> str:
@@ -334,51 +308,23 @@ class PodmanSpawner:
     def tidy(self, instance: str) -> None:
         old = datetime.now(UTC) - _LEFT
         served = set()
-        for entry in self._containers(instance):
+        for entry in self.containers.belonging_to(instance):
             if entry["Labels"].get(labels.KIND) != labels.COPY_KIND:
                 served.add(entry["Labels"].get(labels.WORKSPACE))
             elif entry["State"] != "running" and listing.moment(entry["Created"]) < old:
-                self._remove(entry["Id"])
-        networks = self.engine.ask("get", "/networks/json", params=_belonging_to(instance), expect=(200,))
+                self.containers.remove(entry["Id"])
+        networks = self.engine.ask("get", "/networks/json", params=labelled(instance), expect=(200,))
         for entry in networks.json() or ():
             if entry["labels"].get(labels.WORKSPACE) not in served and listing.moment(entry["created"]) < old:
                 self._remove_network(entry["name"])
 
     # Containers and networks
 
-    def _find(self, name: str) -> Found | None:
-        """Look a container up by name or id."""
-        answer = self.engine.ask("get", f"/containers/{name}/json", expect=(200, 404))
-        if answer.status_code == 404:
-            return None
-        entry = answer.json()
-        return Found(
-            id=entry["Id"],
-            state=entry["State"]["Status"],
-            fingerprint=entry["Config"]["Labels"].get(isolation.FINGERPRINT, ""),
-            status=listing.inspected(entry),
-        )
-
-    def _create(self, body: Mapping[str, Any]) -> str | None:
-        """Make a container and return its id, or None if there is one of that name.
-
-        :raises ImageMissing: the image is not there.
-        """
-        answer = self.engine.ask("post", "/containers/create", body=body, expect=(201, 404, 409, 500))
-        if answer.status_code == 201:
-            return str(answer.json()["Id"])
-        words = message(answer)
-        if "already in use" in words:
-            return None
-        if "image not known" in words or "no such image" in words:
-            raise ImageMissing(words)
-        raise SpawnerError(f"{body['name']} can't be made: {words}")
-
     def _make(self, spec: ServerSpec, body: Mapping[str, Any]) -> str | None:
         """Make a server's container, and before it the network that it is in, if it has no other."""
         if not spec.egress:
             self._make_network(spec)
-        return self._create(body)
+        return self.containers.create(body)
 
     def _make_network(self, spec: ServerSpec) -> None:
         """Make a server's internal network, if it is not there, of addresses that nobody has."""
@@ -387,49 +333,13 @@ class PodmanSpawner:
             answer = self.engine.ask("post", "/networks/create", body=network, expect=(200, 201, 409, 500))
             if answer.status_code != 500:
                 return
-            if "already used" not in message(answer):
+            if "already used" not in listing.message(answer):
                 break
-        raise SpawnerError(f"no internal network: {message(answer)}")
-
-    def _run(self, container: str) -> bool:
-        """Start a container and return whether it was still there, and free to start."""
-        path = f"/containers/{container}"
-        answer = self.engine.ask("post", f"{path}/start", expect=(204, 304, 404, 409, 500))
-        if answer.status_code in (204, 304):
-            return True
-        if answer.status_code == 404 or self._find(container) is None:
-            return False
-        self._remove(container)
-        words = message(answer)
-        # The engine chooses the port when it makes the container, and opens it only now.
-        if "address already in use" in words:
-            return False
-        raise SpawnerError(f"a server can't be started: {words}")
-
-    def _remove(self, container: str) -> None:
-        """Remove a container by id, running or not, and wait until it is gone."""
-        for wait in _WAITS:
-            answer = self.engine.ask(
-                "delete", f"/containers/{container}", params=_REMOVE, expect=(200, 204, 404, 409, 500)
-            )
-            if answer.status_code in (200, 204, 404):
-                return
-            # Somebody else, the engine itself perhaps, is about to remove it.
-            time.sleep(wait)
-        raise SpawnerError(f"container {container} can't be removed: {message(answer)}")
-
-    def _remove_named(self, name: str) -> None:
-        found = self._find(name)
-        if found:
-            self._remove(found.id)
+        raise SpawnerError(f"no internal network: {listing.message(answer)}")
 
     def _remove_network(self, name: str) -> None:
         """Remove a network unless it is gone, or in use by a server that was started anew meanwhile."""
         self.engine.ask("delete", f"/networks/{name}", expect=(200, 204, 404, 409, 500))
-
-    def _containers(self, instance: str) -> list[Any]:
-        params = {"all": "true", **_belonging_to(instance)}
-        return self.engine.ask("get", "/containers/json", params=params, expect=(200,)).json() or []
 
     def _known_controllers(self) -> frozenset[str]:
         """Return the cgroup controllers that containers can be limited with, asked for once (0.4 s)."""
@@ -446,7 +356,3 @@ class PodmanSpawner:
         if limits and not self._warned:
             self._warned = True
             log.warning("servers run without limits that this host can't enforce", extra={"limits": limits})
-
-
-def _belonging_to(instance: str) -> dict[str, str]:
-    return {"filters": json.dumps({"label": [f"{labels.INSTANCE}={labels.name('instance', instance)}"]})}

@@ -136,14 +136,13 @@ class Spawner(Protocol):
     ) -> Copied:
         """Make the target volume an exact copy of the source volume, replacing what the target held.
 
-        :param digest: whether to hash the copy. It is then one of somebody's finished work, which may be
-            nothing at all.
         Everything in the target is lost: the caller makes sure that nobody has begun to work in it. A server
         may be started on it meanwhile. A copy with a digest is on disk when this returns, another one some
         seconds later. A copy to a target to which another call copies ends that other call.
 
         :param progress: called about twice a second where it takes longer; what it raises ends the copy.
-        :param digest: hash the target, too.
+        :param digest: hash the target, too. The source is then somebody's finished work, which may be
+            nothing at all.
         :raises EmptySource: the source is missing or holds nothing but editors' scraps; then no
             target volume is left behind.
         """

@@ -336,7 +336,7 @@ def test_the_helper_has_nothing_but_the_two_volumes(spawner, volume, image, base
         "remove": False,
         "log_configuration": {"driver": "k8s-file"},
     }
-    container = spawner._create(body)
+    container = spawner.containers.create(body)
     spawner.engine.ask("post", f"/containers/{container}/start", expect=(204,))
     podman("wait", container)
     chown, dac_override, fowner, fsetid = (1 << number for number in (0, 1, 3, 4))
@@ -348,7 +348,7 @@ def test_a_helper_that_a_crash_left_is_replaced(spawner, volume, image, base):
     take = volume("take")
     spawner.ensure_volume(take)
     body = isolation.copy_body(base.name, take, image, digest=False, limit=60, controllers=())
-    left = spawner._create(body | {"entrypoint": ["sleep"], "command": ["60"]})
+    left = spawner.containers.create(body | {"entrypoint": ["sleep"], "command": ["60"]})
     spawner.engine.ask("post", f"/containers/{left}/start", expect=(204,))
     assert spawner.copy(base.name, take, image, nothing).files == 1
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import pytest
 
 from ipylti.errors import DependencyDown, ImageMissing, SpawnerError
-from ipylti.servers import isolation, podman
+from ipylti.servers import containers, isolation, podman
 from ipylti.servers.podman import PodmanSpawner
 from ipylti.servers.spawner import ServerState, ServerStatus, VolumeSpec
 from tests.integration.conftest import PodmanService
@@ -50,7 +50,7 @@ def inspect(spec):
     return entry
 
 
-def containers(instance):
+def container_ids(instance):
     return command("ps", "--all", "--quiet", "--filter", f"label=io.ipylti.instance={instance}").split()
 
 
@@ -78,7 +78,7 @@ def test_the_labels_say_whose_it_is_and_where_it_is_routed(spawner, server):
 def test_starting_twice_is_starting_once(spawner, server):
     spec = server()
     assert spawner.start(spec) == spawner.start(replace(spec, frame_ancestors=("https://new.example",)))
-    assert len(containers(spec.instance)) == 1
+    assert len(container_ids(spec.instance)) == 1
 
 
 def test_threads_that_start_one_workspace_make_one_server(spawner, server):
@@ -91,7 +91,7 @@ def test_threads_that_start_one_workspace_make_one_server(spawner, server):
         thread.join()
     assert len(statuses) == 4
     assert len(set(statuses)) == 1
-    assert len(containers(spec.instance)) == 1
+    assert len(container_ids(spec.instance)) == 1
 
 
 def start_in_process(url, spec, barrier, statuses):
@@ -115,7 +115,7 @@ def test_processes_that_start_one_workspace_make_one_server(podman_url, server):
         process.join()
     assert first == second
     assert first.state is ServerState.RUNNING
-    assert len(containers(spec.instance)) == 1
+    assert len(container_ids(spec.instance)) == 1
 
 
 def test_starts_and_stops_at_once_end_in_what_came_last(spawner, server):
@@ -128,7 +128,7 @@ def test_starts_and_stops_at_once_end_in_what_came_last(spawner, server):
     for thread in stopping:
         thread.join()
     assert spawner.start(spec).state is ServerState.RUNNING
-    assert len(containers(spec.instance)) == 1
+    assert len(container_ids(spec.instance)) == 1
 
 
 def test_a_server_that_ended_is_made_anew_with_what_is_wanted_now(spawner, server):
@@ -141,7 +141,7 @@ def test_a_server_that_ended_is_made_anew_with_what_is_wanted_now(spawner, serve
     new = replace(spec, token="another-token")
     status = up(spawner, new)
     assert status.address != old.address or not authorised(status.address, spec.token)
-    assert len(containers(spec.instance)) == 1
+    assert len(container_ids(spec.instance)) == 1
 
 
 @pytest.mark.parametrize("changes", [{}, {"token": "another-token"}])
@@ -150,7 +150,7 @@ def test_a_server_that_was_made_but_not_started_by_a_worker_that_died_is_no_obst
 ):
     spec = server()
     body = isolation.server_body(spec, entrypoint="web", tls=False, controllers=spawner._known_controllers())
-    left = spawner._create(body)
+    left = spawner.containers.create(body)
     assert spawner.status(spec.workspace) == ServerStatus(spec.workspace, ServerState.STOPPED, extension=True)
     now = replace(spec, **changes)
     up(spawner, now)
@@ -171,7 +171,7 @@ def test_a_command_that_is_not_there_is_a_clear_error_and_leaves_nothing(spawner
     spec = server(environment={"PATH": "/nowhere"})
     with pytest.raises(SpawnerError, match="not found"):
         spawner.start(spec)
-    assert containers(spec.instance) == []
+    assert container_ids(spec.instance) == []
 
 
 def test_without_the_image_there_is_a_clear_error(spawner, server):
@@ -188,7 +188,7 @@ def test_stopping_lets_jupyter_end_and_keeps_the_volume(spawner, server):
     spawner.stop(spec.workspace, grace=30.0)
     assert time.monotonic() - began < 15
     assert spawner.status(spec.workspace) == ServerStatus(spec.workspace, ServerState.ABSENT)
-    assert containers(spec.instance) == []
+    assert container_ids(spec.instance) == []
     up(spawner, spec)
     assert inside(spec, "print(open('kept').read())") == "kept"
 
@@ -208,9 +208,9 @@ def test_of_many_servers_each_is_listed_and_no_copying_helper_is(spawner, server
     expected = {spec.workspace: spawner.start(spec) for spec in specs}
     [take, *_] = spawner.volumes(specs[0].instance)
     body = isolation.copy_body(take.name, take, image, digest=False, limit=60, controllers=())
-    spawner._create(body)
+    spawner.containers.create(body)
     assert {status.workspace: status for status in spawner.servers(specs[0].instance)} == expected
-    assert len(containers(specs[0].instance)) == 4
+    assert len(container_ids(specs[0].instance)) == 4
 
 
 # Volumes
@@ -234,7 +234,7 @@ def test_a_volume_is_made_once_and_says_whose_it_is(spawner, instance):
 
 
 def test_a_volume_in_use_is_not_pulled_away(spawner, server, monkeypatch):
-    monkeypatch.setattr(podman, "_WAITS", (0.0,))
+    monkeypatch.setattr(containers, "WAITS", (0.0,))
     spec = server()
     spawner.start(spec)
     with pytest.raises(SpawnerError) as caught:
@@ -406,12 +406,14 @@ def test_what_interrupted_work_left_is_tidied_up_and_nothing_else(spawner, serve
     spawner.start(running)
     spawner.engine.ask("post", "/networks/create", body=isolation.network_body(gone), expect=(200, 201))
     [take, *_] = spawner.volumes(running.instance)
-    spawner._create(isolation.copy_body(take.name, take, image, digest=False, limit=60, controllers=()))
+    spawner.containers.create(
+        isolation.copy_body(take.name, take, image, digest=False, limit=60, controllers=())
+    )
     spawner.tidy(running.instance)
-    assert len(containers(running.instance)) == 2  # too young to be a leftover
+    assert len(container_ids(running.instance)) == 2  # too young to be a leftover
     monkeypatch.setattr(podman, "_LEFT", podman.timedelta())
     spawner.tidy(running.instance)
-    assert len(containers(running.instance)) == 1
+    assert len(container_ids(running.instance)) == 1
     networks = command("network", "ls", "--format", "{{.Name}}").split()
     assert isolation.network_name(running.workspace) in networks
     assert isolation.network_name(gone.workspace) not in networks

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from ipylti.errors import DependencyDown, ImageMissing, SettingsError, SpawnerError
-from ipylti.servers import podman
+from ipylti.servers import containers, podman
 from ipylti.servers.podman import Engine, PodmanSpawner
 from ipylti.servers.spawner import ServerState
 from tests.unit.servers.test_isolation import SPEC
@@ -36,7 +36,7 @@ def found(state, fingerprint="", **more):
 @pytest.fixture
 def engine(monkeypatch):
     """An engine whose answers a test sets, by method and path; each of a list once, the last for ever."""
-    monkeypatch.setattr(podman, "_WAITS", (0.0,) * 4)
+    monkeypatch.setattr(containers, "WAITS", (0.0,) * 4)
     script = {("get", "/info"): [answer(200, INFO)]}
     asked = []
 
@@ -56,7 +56,7 @@ def engine(monkeypatch):
 @pytest.fixture
 def spawner(engine):
     made = PodmanSpawner("unix:///nowhere/podman.sock")
-    made.engine = engine
+    made.engine = made.containers.engine = engine
     return made
 
 
@@ -139,7 +139,7 @@ def test_an_engine_that_runs_as_root_is_refused(spawner, engine):
 
 
 def test_the_list_is_looked_at_closer_only_where_memory_may_have_run_out(spawner, engine):
-    containers = [
+    entries = [
         listed("running") | {"Id": "c1"},
         listed("exited", ExitCode=1) | {"Id": "c2"},
         listed("exited", ExitCode=137) | {"Id": "c3"},
@@ -147,7 +147,7 @@ def test_the_list_is_looked_at_closer_only_where_memory_may_have_run_out(spawner
         listed("exited", Labels={"io.ipylti.kind": "copy"}) | {"Id": "c5"},
     ]
     engine.script |= {
-        ("get", "/containers/json"): [answer(200, containers)],
+        ("get", "/containers/json"): [answer(200, entries)],
         ("get", "/containers/c3/json"): [found("exited", OOMKilled=True)],
         ("get", "/containers/c4/json"): [answer(404)],
     }

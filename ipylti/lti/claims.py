@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ipylti.errors import RefusedMessage
-from ipylti.http import is_web_url as is_web_url
-from ipylti.http import origin as origin
+from ipylti.http import is_web_url
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 

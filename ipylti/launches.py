@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ipylti import ids, models
-from ipylti.lti import claims
+from ipylti import http, ids, models
 from ipylti.lti.messages import Message
 from ipylti.lti.parts import Dates
 from ipylti.models.queries import find_or_make
@@ -31,7 +30,7 @@ def open_launch(db: Session, message: Message, moment: datetime) -> models.Launc
     workspace = _workspace(db, message, link, person)
     origins = registration_origins(deployment.registration)
     if message.return_url:
-        origins.add(claims.origin(message.return_url))
+        origins.add(http.origin(message.return_url))
     dates = message.dates or Dates()
     launch = models.Launch(
         id=ids.random_id(),

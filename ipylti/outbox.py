@@ -41,7 +41,10 @@ _TAG = "ipylti"
 
 @dataclass(frozen=True)
 class _Delivery:
-    """All that one delivery needs, read in one short transaction."""
+    """All that one delivery needs, read in one short transaction.
+
+    :param again: whether a try before this one may have got through, its answer lost.
+    """
 
     registration: Registration
     ags: AgsEndpoint
@@ -49,6 +52,7 @@ class _Delivery:
     assignment: str
     label: str
     score: Score
+    again: bool
 
 
 class Outbox:
@@ -74,7 +78,11 @@ class Outbox:
             try:
                 self._send(delivery)
             except (ServiceError, OutgoingError, DependencyDown) as err:
-                self._failed(item_id, err)
+                if delivery.again and err.code == "score.conflict":
+                    # There is one as new as this: this one.
+                    self._delivered(item_id)
+                else:
+                    self._failed(item_id, err)
             else:
                 self._delivered(item_id)
 
@@ -93,13 +101,14 @@ class Outbox:
             return list(db.scalars(query.order_by(models.OutboxItem.id)))
 
     def _turn(self, item_id: int) -> _Delivery | None:
-        """Return what to deliver, or None where there is nothing to do now: it is delivered already, its
-        submission is not frozen yet, or an older one of the same person still waits."""
+        """Return what to deliver, and count the try; or None where there is nothing to do now: it is
+        delivered already, its submission is not frozen yet, or an older one of the same person still waits."""
         with self.sessions.begin() as db:
             item = db.get_one(models.OutboxItem, item_id)
             frozen = item.submission.state == models.SubmissionState.FROZEN
             if item.state != models.OutboxState.WAITING or not frozen or _older(db, item) is not None:
                 return None
+            item.attempts += 1
             link = item.resource_link
             registration = as_registration(link.deployment.registration)
             return _Delivery(
@@ -115,6 +124,7 @@ class Outbox:
                     registration.quirks,
                     f"{self.tool_url}/launch",
                 ),
+                again=item.attempts > 1,
             )
 
     def _send(self, delivery: _Delivery) -> None:
@@ -145,7 +155,6 @@ class Outbox:
             item = db.get_one(models.OutboxItem, item_id)
             item.state = models.OutboxState.DELIVERED
             item.delivered_at = models.now()
-            item.attempts += 1
             item.error = ""
             next_id = _newer(db, item)
         log.info("score delivered", extra={"item": item_id})
@@ -158,7 +167,6 @@ class Outbox:
         asked = err.retry_after if isinstance(err, ServiceError) else None
         with self.sessions.begin() as db:
             item = db.get_one(models.OutboxItem, item_id)
-            item.attempts += 1
             item.error = err.code
             pause = max(_pause(item.attempts), min(asked or 0.0, 3600.0))
             if retry and models.now() - item.created_at < _GIVE_UP:

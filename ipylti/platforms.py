@@ -7,9 +7,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, selectinload
 
-from ipylti import models
+from ipylti import http, models
 from ipylti.errors import IpyltiError
-from ipylti.lti import claims, keys
+from ipylti.lti import keys
 from ipylti.lti.registrations import Quirks, Registration
 from ipylti.models.queries import find_or_make
 
@@ -63,7 +63,7 @@ class Platforms:
         :raises PlatformError: it is there already, with other endpoints, or an endpoint is no https URL.
         """
         for url in (auth_url, token_url, jwks_url):
-            if not claims.is_web_url(url) or not (allow_http or url.startswith("https:")):
+            if not http.is_web_url(url) or not (allow_http or url.startswith("https:")):
                 raise PlatformError(f"{url} is not an https URL")
         endpoints = {
             "auth_url": auth_url,
@@ -118,7 +118,7 @@ def as_registration(row: models.Registration) -> Registration:
 
 def registration_origins(row: models.Registration) -> set[str]:
     """Return the origins of one platform's pages, as far as its registration tells."""
-    told = {claims.origin(url) for url in (row.issuer, row.auth_url) if claims.is_web_url(url)}
+    told = {http.origin(url) for url in (row.issuer, row.auth_url) if http.is_web_url(url)}
     return told | set(Quirks.from_dict(row.quirks).frame_origins)
 
 

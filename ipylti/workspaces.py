@@ -112,6 +112,10 @@ class Servers:
                 return True
             known = self.board.read(workspace)
             report = _Report(self.board, lock, workspace, known)
+            if known.state is State.READY and self._routed(workspace):
+                # Whoever gets through to it needs no Podman, which may be away.
+                self.board.write(workspace, known)
+                return True
             try:
                 status = self._start(workspace, report)
             except NotReady:

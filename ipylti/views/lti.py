@@ -5,6 +5,7 @@ from typing import Any
 
 from pyramid.httpexceptions import HTTPFound, HTTPSeeOther
 from pyramid.request import Request
+from pyramid.response import Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 
@@ -31,14 +32,7 @@ def begin_login(request: Request) -> HTTPFound:
         request.params.items(), Platforms(request.db), services.states, services.settings.launch_url
     )
     response = HTTPFound(redirect.location)
-    response.set_cookie(
-        login.state_cookie(redirect.state),
-        redirect.binding,
-        max_age=login.STATE_SECONDS,
-        secure=True,
-        httponly=True,
-        samesite="None",
-    )
+    _set_state_cookie(response, redirect.state, redirect.binding, login.STATE_SECONDS)
     return response
 
 
@@ -66,8 +60,16 @@ def launch(request: Request) -> HTTPSeeOther:
     workspace = opened.workspace_id
     request.tm.get().addAfterCommitHook(lambda success: success and services.desk.ask(workspace))
     response = HTTPSeeOther(request.route_path("workbench", launch_id=opened.id))
-    response.delete_cookie(login.state_cookie(request.POST["state"]))
+    _set_state_cookie(response, request.POST["state"], "", 0)
     return response
+
+
+def _set_state_cookie(response: Response, state: str, value: str, seconds: int) -> None:
+    """Set the cookie that binds a login to its browser; a ``__Host-`` name is taken with these attributes
+    only, also when the cookie is to go."""
+    response.set_cookie(
+        login.state_cookie(state), value, max_age=seconds, secure=True, httponly=True, samesite="None"
+    )
 
 
 @view_config(route_name="jwks", request_method="GET", permission=NO_PERMISSION_REQUIRED, renderer="json")

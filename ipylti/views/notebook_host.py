@@ -31,7 +31,7 @@ def check(request: Request) -> Response:
     headers = request.headers
     host = headers.get("X-Forwarded-Host", "").partition(":")[0].lower()
     now = time.time()
-    given = services.gatekeeper.open(request.cookies.get(gate.COOKIE), host, now)
+    given = services.gatekeeper.open(gate.own_cookie(headers.get("Cookie", "")), host, now)
     if given is None:
         return _refuse(request, 401)
     settings = services.settings

@@ -21,8 +21,8 @@ SENTENCES = {
     "safe; start it again.",
     "volume.no_space": "There is no room left on the server. Please tell your teacher or administrator; "
     "your saved files are safe.",
-    "volume.too_deep": "The assignment's folders are nested too deeply to be copied. Please tell your teacher; "
-    "all files are safe.",
+    "volume.too_deep": "The assignment's folders are nested too deeply to be copied. Please tell your "
+    "teacher; all files are safe.",
 }
 _OTHERWISE = "The notebook could not be started. Your files are safe; please try again."
 

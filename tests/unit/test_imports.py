@@ -26,7 +26,7 @@ DOMAIN = {
     "volatile",
     "workspaces",
 }
-WEB = {"headers", "routes", "security", "services"}
+WEB = {"headers", "routes", "security", "services", "wellformed"}
 TOP = {"views", "worker", "cli"}
 
 ALLOWED = {

@@ -135,8 +135,8 @@ def foreign_cookies(header: str) -> str:
 
 
 def own_cookies(header: str) -> str:
-    """Return a Cookie header with the tool's own cookies only."""
-    return "; ".join(pair for pair in _pairs(header) if pair.startswith(OWN_COOKIES))
+    """Return a Cookie header with the tool's own cookies only, which are always ASCII."""
+    return "; ".join(pair for pair in _pairs(header) if pair.startswith(OWN_COOKIES) and pair.isascii())
 
 
 def _pairs(header: str) -> list[str]:

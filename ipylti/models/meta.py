@@ -73,6 +73,12 @@ def make_engine(url: str) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
+    @event.listens_for(engine, "reset")
+    def _reset(connection: Any, _record: Any, _state: Any) -> None:
+        # A COMMIT that fails (a full disk) leaves the transaction open, and with it everybody locked out.
+        if connection.in_transaction:
+            connection.rollback()
+
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         read_only = connection.get_execution_options().get(READ_ONLY, False)

@@ -11,6 +11,7 @@ request comes from (``jupyter_server.base.handlers.check_xsrf_cookie`` skips req
 
 import base64
 import hmac
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ COOKIE = "__Host-ipylti-gate"
 
 #: Cookies of this prefix are the tool's own; none of them reaches a container.
 OWN_COOKIES = "__Host-ipylti-"
+
+_OWN_COOKIE = re.compile(rf"{OWN_COOKIES}[A-Za-z0-9_-]+=[A-Za-z0-9_.=-]*")
 
 #: Seconds for which a cookie is believed by itself.
 FRESH = 300
@@ -135,8 +138,8 @@ def foreign_cookies(header: str) -> str:
 
 
 def own_cookies(header: str) -> str:
-    """Return a Cookie header with the tool's own cookies only, which are always ASCII."""
-    return "; ".join(pair for pair in _pairs(header) if pair.startswith(OWN_COOKIES) and pair.isascii())
+    """Return a Cookie header with such cookies only as the tool itself sets."""
+    return "; ".join(pair for pair in _pairs(header) if _OWN_COOKIE.fullmatch(pair))
 
 
 def _pairs(header: str) -> list[str]:

@@ -20,6 +20,7 @@ import ipylti
 from ipylti import models, settings
 from ipylti.lti import keys
 from ipylti.lti.registrations import Quirks
+from ipylti.models.meta import READ_ONLY
 from ipylti.models.upgrade import upgrade
 from ipylti.platforms import Platforms, ToolKeys
 from tests.campus import Campus, Config
@@ -142,8 +143,9 @@ def config(ini: dict[str, str]) -> settings.Settings:
 
 @pytest.fixture
 def db(app: Any) -> Iterator[Session]:
-    """A session beside the application's, to look at what it did."""
-    with app.registry["ipylti.services"].sessions() as session:
+    """A session beside the application's, to look at what it did; it keeps no writer waiting."""
+    engine = app.registry["ipylti.services"].engine.execution_options(**{READ_ONLY: True})
+    with Session(engine) as session:
         yield session
 
 
@@ -244,3 +246,54 @@ def background(
     made = Background(config, jupyter, monkeypatch)
     yield made
     made.close()
+
+
+@dataclass
+class Student:
+    """A student whose copy is made, at their workbench.
+
+    :param page: the workbench.
+    """
+
+    browser: Browser
+    page: TestResponse
+    sessions: sessionmaker[Session]
+
+    @property
+    def launch_id(self) -> str:
+        return path_of(self.page).rpartition("/")[2]
+
+    @property
+    def workspace_id(self) -> str:
+        with self.sessions() as db:
+            return db.get_one(models.Launch, self.launch_id).workspace_id
+
+    def submit(self, status: int = 201, **headers: str) -> TestResponse:
+        """Press Submit, as the page's script does."""
+        sent = {"Accept": "application/json", "Origin": TOOL, "X-CSRF-Token": csrf_token(self.page)}
+        return self.browser.app.post(f"/submit/{self.launch_id}", headers=sent | headers, status=status)
+
+    def launch_again(self, **tampering: Any) -> "Student":
+        """Come again from the course."""
+        return Student(self.browser, self.browser.launch("zoe", **tampering), self.sessions)
+
+
+def populate(sessions: sessionmaker[Session]) -> None:
+    """Have the copies of all students be made."""
+    with sessions.begin() as db:
+        db.execute(sa.update(models.Workspace).values(populated_at=models.now()))
+
+
+@pytest.fixture
+def sessions(app: Any) -> sessionmaker[Session]:
+    """Sessions on the application's database."""
+    made: sessionmaker[Session] = app.registry["ipylti.services"].sessions
+    return made
+
+
+@pytest.fixture
+def student(browser: Browser, sessions: sessionmaker[Session]) -> Student:
+    """Zoë, at work."""
+    made = Student(browser, browser.launch("zoe"), sessions)
+    populate(sessions)
+    return made

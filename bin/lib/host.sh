@@ -15,6 +15,8 @@ done
 unset part
 
 # with_lock NAME COMMAND...: run a command while no other process of the account runs under that name.
+#
+# The command must not leave a daemon behind, which would keep the lock.
 with_lock() {
     local name=$1
     shift
@@ -24,9 +26,9 @@ with_lock() {
         say "         Waiting for another run that prepares the same ($name)"
         flock "$lock"
     fi
-    # Without the descriptor: a daemon that the command leaves behind must not keep the lock. And not in a
-    # condition, since bash would ignore `set -e` in all that the command does.
-    "$@" {lock}>&-
+    # What the command starts inherits the lock: where this script is killed and its child goes on, the next run
+    # waits for that. Not in a condition, since bash would ignore `set -e` in all that the command does.
+    "$@"
     exec {lock}>&-
 }
 

@@ -15,6 +15,8 @@ ensure_image() {
     local image=${1:-$NOTEBOOK_IMAGE} wanted
     wanted=$(image_inputs | sha256sum | cut -c1-16)
     [[ $(image_label "$image" io.ipylti.build) == "$wanted" ]] && return 0
+    # Before the lock: it starts the process that keeps the user's namespace, which outlives this script.
+    require_overlay
     with_lock image build_image "$image" "$wanted"
 }
 
@@ -30,7 +32,6 @@ image_label() { podman image inspect --format "{{index .Labels \"$2\"}}" "$1" 2>
 # build_image IMAGE HASH: see ensure_image.
 build_image() {
     [[ $(image_label "$1" io.ipylti.build) == "$2" ]] && return 0
-    require_overlay
     choose_base
     step "Built the image ${1#localhost/}" \
         "The image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \

@@ -214,7 +214,7 @@ def opened(lab: Lab, page: Page) -> Callable[[str], tuple[Frame, Frame]]:
 
     def open_file(name: str) -> tuple[Frame, Frame]:
         lab.run("sh", "-c", f"echo first > /home/jovyan/work/{name}")
-        page.goto(lab.framed(f"/lab/tree/{name}", LMS, TOOL))
+        page.goto(lab.framed(f"/lab/tree/{name}?reset", LMS, TOOL))
         page.frame_locator("iframe").frame_locator("iframe").locator(".cm-content").wait_for(timeout=LOADED)
         tool, notebook = frame_of(page, TOOL), frame_of(page, NOTEBOOK)
         announced(tool)

@@ -101,8 +101,11 @@ class Outbox:
             return list(db.scalars(query.order_by(models.OutboxItem.id)))
 
     def _turn(self, item_id: int) -> _Delivery | None:
-        """Return what to deliver, and count the try; or None where there is nothing to do now: it is
-        delivered already, its submission is not frozen yet, or an older one of the same person still waits."""
+        """Return what to deliver, and count the try.
+
+        None where there is nothing to do now: it is delivered already, its submission is not frozen yet, or
+        an older one of the same person still waits.
+        """
         with self.sessions.begin() as db:
             item = db.get_one(models.OutboxItem, item_id)
             frozen = item.submission.state == models.SubmissionState.FROZEN

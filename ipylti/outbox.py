@@ -132,14 +132,32 @@ class Outbox:
 
     def _send(self, delivery: _Delivery) -> None:
         """Send the score; where its line item is gone, find or make another one first."""
+        line_item = self._line_item(delivery, None)
         try:
-            line_item = self._line_item(delivery, None)
-            self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
+            self._post(delivery, line_item)
         except ServiceError as err:
             if err.code != "lineitem.gone":
                 raise
-            line_item = self._line_item(delivery, line_item)
-            self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
+            self._post(delivery, self._line_item(delivery, line_item))
+
+    def _post(self, delivery: _Delivery, line_item: str) -> None:
+        """Post the score, unless a grade stands: some platforms clear it with a score that has no points."""
+        if self._graded(delivery, line_item):
+            log.info("a grade stands and is not touched", extra={"resource_link": delivery.resource_link_id})
+            return
+        self.scores.post(delivery.registration, line_item, delivery.score, delivery.ags.scopes)
+
+    def _graded(self, delivery: _Delivery, line_item: str) -> bool:
+        """Return whether a grade stands; a platform that does not tell its results is taken to have none."""
+        try:
+            return self.scores.is_graded(
+                delivery.registration, line_item, delivery.score.user_id, delivery.ags.scopes
+            )
+        except ServiceError as err:
+            if err.retry:
+                raise
+            log.info("results are not told", extra={"code": err.code, "detail": err.detail})
+            return False
 
     def _line_item(self, delivery: _Delivery, gone: str | None) -> str:
         return self.scores.find_or_create_line_item(

@@ -211,6 +211,33 @@ class Scores:
         if not 200 <= answer.status < 300:
             raise services.refused("score", answer)
 
+    def is_graded(
+        self, registration: Registration, line_item: str, user_id: str, scopes: Collection[str]
+    ) -> bool:
+        """Return whether a grade stands for a person, as far as the launch lets us know.
+
+        :param scopes: those that the launch offered; without that for results the answer is no.
+        :raises ServiceError: ``lineitem.gone``, ``result.answer``, or one of :mod:`ipylti.lti.services` and
+            :meth:`AccessTokens.get`.
+        """
+        if claims.SCOPE_RESULT_READ not in scopes:
+            return False
+        url = with_query(with_path(line_item, "/results"), {"user_id": user_id})
+        answer = self._authorized(
+            "result",
+            registration,
+            claims.SCOPE_RESULT_READ,
+            lambda token: self._http.get_json(url, accept=claims.RESULTS_TYPE, token=token, timeout=TIMEOUT),
+        )
+        if answer.status in (404, 410):
+            raise ServiceError("no such line item", code="lineitem.gone", retry=True, status=answer.status)
+        if answer.status != 200:
+            raise services.refused("result", answer)
+        results = _list(answer, "result.answer")
+        return any(
+            result.get("userId") == user_id and result.get("resultScore") is not None for result in results
+        )
+
     def _found(
         self,
         registration: Registration,
@@ -292,17 +319,17 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
     return urlunsplit(parts._replace(query=urlencode([*kept, *query.items()]), fragment=""))
 
 
-def _parsed(answer: Answer) -> Any:
+def _parsed(answer: Answer, code: str = "lineitem.answer") -> Any:
     try:
         return strict_json.loads(answer.body)
     except strict_json.NotJSON as err:
-        raise _bad_answer(answer) from err
+        raise _bad_answer(answer, code) from err
 
 
-def _list(answer: Answer) -> list[dict[str, Any]]:
-    content = _parsed(answer)
+def _list(answer: Answer, code: str = "lineitem.answer") -> list[dict[str, Any]]:
+    content = _parsed(answer, code)
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
-        raise _bad_answer(answer)
+        raise _bad_answer(answer, code)
     return content
 
 
@@ -314,5 +341,5 @@ def _address(item: Any) -> str:
     return address
 
 
-def _bad_answer(answer: Answer) -> ServiceError:
-    return ServiceError("not line items", code="lineitem.answer", retry=False, status=answer.status)
+def _bad_answer(answer: Answer, code: str) -> ServiceError:
+    return ServiceError("not a list of objects", code=code, retry=False, status=answer.status)

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
@@ -54,7 +53,7 @@ class Workbench:
             "submit_url": request.route_path("submit", launch_id=launch.id),
             "status_url": request.route_path("status", launch_id=launch.id),
             "tab_url": request.route_path("tab", launch_id=launch.id),
-            "close_url": close_url(launch.return_url),
+            "close_url": launch.return_url,
             "notebook_origin": self.services.settings.notebook_origin(launch.workspace_id),
             "can_submit": not launch.staff and not launch.person.test_user,
             "test_user": launch.person.test_user,
@@ -107,13 +106,3 @@ class Workbench:
         self.services.tickets.put(ticket, record, TICKET_LIFETIME)
         origin = self.services.settings.notebook_origin(self.launch.workspace_id)
         return f"{origin}/_ipylti/enter?ticket={ticket}"
-
-
-def close_url(return_url: str | None, message: str = "") -> str | None:
-    """Return where Close leads: the platform's return URL, its query kept, and a message if there is one
-    (LTI Core 1.3, 5.4.4)."""
-    if return_url is None or not message:
-        return return_url
-    parts = urlsplit(return_url)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), ("lti_msg", message)]
-    return urlunsplit(parts._replace(query=urlencode(query)))

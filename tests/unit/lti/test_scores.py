@@ -177,6 +177,37 @@ def test_scores_go_onto_the_path_before_the_query(
     assert request.content == score().as_json()
 
 
+@pytest.mark.parametrize(
+    ("results", "graded"),
+    [
+        ([], False),
+        ([{"userId": "person-1", "resultScore": 0}], True),
+        ([{"userId": "person-1", "resultScore": None}], False),
+        ([{"userId": "person-1"}], False),
+        ([{"userId": "person-2", "resultScore": 8}], False),
+    ],
+)
+def test_a_grade_that_stands_is_known(
+    client: Scores, services: Services, platform: FakePlatform, results: list[Any], graded: bool
+) -> None:
+    """Line 29: the filter is repeated here, since not every platform knows it."""
+    services.gets["/items/1/results"] = lambda _: answer(results)
+    scopes = ALL | {SCOPE + "result.readonly"}
+    line_item = f"{ITEMS}/1?type_id=7"
+    assert client.is_graded(platform.registration, line_item, "person-1", scopes) is graded
+    request = services.asked[-1]
+    assert request.query == {"type_id": ["7"], "user_id": ["person-1"]}
+    assert request.headers["accept"] == "application/vnd.ims.lis.v2.resultcontainer+json"
+    assert services.named("/token")[0].content["scope"] == SCOPE + "result.readonly"
+
+
+def test_without_the_scope_for_results_nothing_is_asked(
+    client: Scores, services: Services, platform: FakePlatform
+) -> None:
+    assert client.is_graded(platform.registration, f"{ITEMS}/1", "person-1", ALL) is False
+    assert services.asked == []
+
+
 def test_a_token_for_scores_only(client: Scores, services: Services, platform: FakePlatform) -> None:
     """Line 26: only what the launch offered, and no more than is needed."""
     services.posts["/items/1/scores"] = lambda _: answer({}, 200)

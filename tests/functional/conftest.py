@@ -3,10 +3,11 @@
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -26,6 +27,8 @@ from ipylti.platforms import Platforms, ToolKeys
 from tests.campus import Campus, Config
 from tests.campus.keys import new_key
 from tests.functional.background import Background, Jupyter
+
+T = TypeVar("T")
 
 TOOL = "https://tool.example"
 NOTEBOOKS = "notebooks.example"
@@ -113,8 +116,14 @@ def disposable(url: str) -> Iterator[sa.Engine]:
         engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where compiled templates are kept: each test makes an application, and no two differ in them."""
+    return tmp_path_factory.mktemp("templates")
+
+
 @pytest.fixture
-def ini(database_url: str, redis_url: str) -> dict[str, str]:
+def ini(database_url: str, redis_url: str, compiled: Path) -> dict[str, str]:
     """The settings; Redis is empty."""
     redis.Redis.from_url(redis_url).flushall()
     return {
@@ -125,13 +134,22 @@ def ini(database_url: str, redis_url: str) -> dict[str, str]:
         "ipylti.allow_private_platforms": "true",
         "sqlalchemy.url": database_url,
         "redis.sessions.url": redis_url,
+        "jinja2.bytecode_caching": "true",
+        "jinja2.bytecode_caching_directory": str(compiled),
     }
+
+
+def shallow(make: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call something in a thread of its own: pyramid_jinja2 looks at the source of every frame of the stack,
+    and under pytest there are many."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(make, *args, **kwargs).result()
 
 
 @pytest.fixture
 def app(ini: dict[str, str]) -> Iterator[Any]:
     """The WSGI application."""
-    made = ipylti.main({}, **ini)
+    made = shallow(ipylti.main, {}, **ini)
     yield made
     made.registry["ipylti.services"].engine.dispose()
 
@@ -153,8 +171,10 @@ def db(app: Any) -> Iterator[Session]:
 def campus(app: Any, platform_key: rsa.RSAPrivateKey, tool_key: keys.ToolKey) -> Iterator[Campus]:
     """The platform, registered with the tool, serving its keys and its gradebook."""
     published = keys.public_jwks([tool_key], models.now())
-    made = Campus(
-        Config(tool_url=TOOL, client_id="client", port=0, tool_jwks=lambda: published), platform_key
+    made = shallow(
+        Campus,
+        Config(tool_url=TOOL, client_id="client", port=0, tool_jwks=lambda: published),
+        platform_key,
     )
     told = made.registration
     with app.registry["ipylti.services"].sessions.begin() as db:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ipylti.models import OutboxItem, OutboxState, Submission, SubmissionState
 from ipylti.views.status import SENTENCES, server_status, submission_status
-from ipylti.views.workbench import close_url
 from ipylti.volatile import Progress, State, Step
 
 quick = settings(max_examples=100, deadline=None)
@@ -116,22 +115,3 @@ def test_handed_in(state: SubmissionState, lms: OutboxState | None) -> None:
     assert told["lms"] == (lms.value if lms else "none")
     assert told["submitted_at"] == "2030-05-01T12:00:00+00:00"
     json.dumps(told)
-
-
-@pytest.mark.parametrize(
-    ("url", "message", "closed"),
-    [
-        (None, "", None),
-        (None, "done", None),
-        ("https://lms.example/back?a=1", "", "https://lms.example/back?a=1"),
-        ("https://lms.example/back", "done", "https://lms.example/back?lti_msg=done"),
-        (
-            "https://lms.example/back?a=1&b=&a=2#part",
-            "a & b",
-            "https://lms.example/back?a=1&b=&a=2&lti_msg=a+%26+b#part",
-        ),
-    ],
-)
-def test_closing_keeps_the_platforms_own_query(url: str | None, message: str, closed: str | None) -> None:
-    """LTI Core 1.3, 5.4.4."""
-    assert close_url(url, message) == closed

@@ -296,8 +296,7 @@ def give_up(code: str, reason: str) -> NoReturn:
 def main(source: str, target: str, with_digest: str, limit: str) -> None:
     """Copy the folder ``source`` to the folder ``target``.
 
-    What is hashed is on disk before anybody hears of it, since a receipt is given for it. Of another copy the
-    source stays, and somebody waits for it: it is reported first and goes to disk then.
+    The copy is on disk before anybody hears of it: what counts as copied once is never copied again.
 
     :param with_digest: ``digest`` or ``plain``.
     :param limit: seconds that all of it may take.
@@ -310,16 +309,13 @@ def main(source: str, target: str, with_digest: str, limit: str) -> None:
             say("empty")
             return
         copy(here, there, watch.follow)
-        if with_digest == "digest":
-            with subprocess.Popen([*SYNC, target]) as sync:  # noqa: S603
-                # The data go to disk while they are hashed.
-                hashed = digest(there)
-            if sync.returncode:
-                raise Failed("volume.copy", "sync failed")
-            say("copied", *measure(there), hashed)
-        else:
-            say("copied", *measure(there), "-")
-            subprocess.run([*SYNC, target], check=True)  # noqa: S603
+        with subprocess.Popen([*SYNC, target]) as sync:  # noqa: S603
+            # The data go to disk while they are hashed and counted.
+            hashed = digest(there) if with_digest == "digest" else "-"
+            size, files = measure(there)
+        if sync.returncode:
+            raise Failed("volume.copy", "sync failed")
+        say("copied", size, files, hashed)
     except Failed as err:
         give_up(*err.args)
     except (OSError, subprocess.SubprocessError) as err:

@@ -26,7 +26,7 @@ packages_for() {
         case $group in
             python) echo python3 python3-venv ca-certificates ;;
             containers)
-                echo podman uidmap slirp4netns fuse-overlayfs iptables netavark aardvark-dns catatonit mmdebstrap
+                echo podman uidmap slirp4netns fuse-overlayfs iptables netavark aardvark-dns catatonit mmdebstrap procps
                 # crun 1.8 refuses hybrid cgroups.
                 if unified_cgroups; then echo crun; else echo runc; fi
                 # Podman 5 has pasta as the rootless network instead of slirp4netns.

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from huey.consumer import Consumer
-from redis import Redis
+from redis import Redis, RedisError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import models, volatile
@@ -104,6 +104,8 @@ class Worker:
         """Work until SIGTERM or SIGINT; jobs that run get a little time to finish."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_args: self.stopping.set())
+        for name in ("Worker", "Scheduler"):
+            logging.getLogger(f"huey.consumer.{name}").addFilter(_is_no_outage)
         threads = {"servers": self.settings.max_starting, "chores": _CHORE_THREADS}
         consumers = [
             QueueConsumer(queue, workers=threads[name], periodic=False, max_delay=1.0)
@@ -170,6 +172,12 @@ class Worker:
                 self.spawner.tidy(self.settings.instance)
             except DependencyDown as err:
                 log.warning("not reconciled", extra={"code": err.code})
+
+
+def _is_no_outage(record: logging.LogRecord) -> bool:
+    """Return whether a record of the queues' is of anything but Redis being away: every thread would say that
+    each second with a traceback, and the sign of life says it already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], RedisError))
 
 
 def _stop(consumers: list[QueueConsumer]) -> None:

@@ -8,7 +8,7 @@ import http.client
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
@@ -19,12 +19,17 @@ from tests.campus import Campus
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer."""
+    """An HTTP answer.
+
+    :param headers: by lower-case name; of several of one name, the last.
+    :param set_cookies: all Set-Cookie headers.
+    """
 
     url: str
     status: int
     headers: dict[str, str]
     body: bytes
+    set_cookies: tuple[str, ...]
 
     @property
     def text(self) -> str:
@@ -91,9 +96,13 @@ class Person:
             connection.request(method, target, body, {**sent, **(headers or {})})
             got = connection.getresponse()
             answer = Answer(
-                url, got.status, {name.lower(): value for name, value in got.getheaders()}, got.read()
+                url,
+                got.status,
+                {name.lower(): value for name, value in got.getheaders()},
+                got.read(),
+                tuple(got.msg.get_all("Set-Cookie") or ()),
             )
-            self._keep(host, got.msg.get_all("Set-Cookie") or [])
+            self._keep(host, answer.set_cookies)
         finally:
             connection.close()
         self.requests += 1
@@ -108,7 +117,7 @@ class Person:
         jar = self.cookies.get(host)
         return {"Cookie": "; ".join(f"{name}={value}" for name, value in jar.items())} if jar else {}
 
-    def _keep(self, host: str, cookies: list[str]) -> None:
+    def _keep(self, host: str, cookies: Iterable[str]) -> None:
         for cookie in cookies:
             pair, _, attributes = cookie.partition(";")
             name, _, value = pair.partition("=")

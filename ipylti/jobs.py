@@ -55,10 +55,11 @@ class Jobs:
     """
 
     def __init__(self, redis_url: str, handlers: Mapping[str, Handler] | None = None) -> None:
+        self.redis = volatile.connect(redis_url)
         self.queues = {
             name: RedisHuey(
                 f"ipylti-{name}",
-                connection_pool=volatile.connect(redis_url).connection_pool,
+                connection_pool=self.redis.connection_pool,
                 results=False,
                 serializer=JSONSerializer(),
                 read_timeout=1,
@@ -75,14 +76,15 @@ class Jobs:
 
         :param job: a name out of :data:`JOBS`.
         :param argument: the id of what it is about.
-        :param delay: seconds to wait before it runs.
+        :param delay: seconds to wait before it runs. Where the same one waits for its time already, that one
+            is enough: what fails and is asked for by the sweep, too, does not become ever more jobs.
         :raises DependencyDown: Redis does not answer.
         """
         try:
-            if delay > 0:
-                self.tasks[job].schedule(args=(argument,), delay=delay)
-            else:
+            if delay <= 0:
                 self.tasks[job](argument)
+            elif self.redis.set(f"ipylti:later:{job}:{argument}", b"", nx=True, px=int(delay * 1000) + 1):
+                self.tasks[job].schedule(args=(argument,), delay=delay)
         except redis.RedisError as err:
             raise DependencyDown("redis", str(err)) from err
 

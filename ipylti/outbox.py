@@ -103,13 +103,14 @@ class Outbox:
     def _turn(self, item_id: int) -> _Delivery | None:
         """Return what to deliver, and count the try.
 
-        None where there is nothing to do now: it is delivered already, its submission is not frozen yet, or
-        an older one of the same person still waits.
+        None where there is nothing to do now: it is delivered already, its time has not come, its submission
+        is not frozen yet, or an older one of the same person still waits.
         """
         with self.sessions.begin() as db:
             item = db.get_one(models.OutboxItem, item_id)
             frozen = item.submission.state == models.SubmissionState.FROZEN
-            if item.state != models.OutboxState.WAITING or not frozen or _older(db, item) is not None:
+            due = item.state == models.OutboxState.WAITING and item.next_at <= models.now()
+            if not due or not frozen or _older(db, item) is not None:
                 return None
             item.attempts += 1
             link = item.resource_link
@@ -184,7 +185,8 @@ class Outbox:
 
     def _failed(self, item_id: int, err: IpyltiError) -> None:
         """Write down that a try failed, and when the next one is, if another try can help."""
-        retry = not isinstance(err, ServiceError) or err.retry
+        # A platform that gives no token refuses us and not the score; somebody mends that, here or there.
+        retry = not isinstance(err, ServiceError) or err.retry or err.code.startswith("token.")
         asked = err.retry_after if isinstance(err, ServiceError) else None
         with self.sessions.begin() as db:
             item = db.get_one(models.OutboxItem, item_id)
@@ -205,7 +207,7 @@ class Outbox:
 
 def _pause(attempts: int) -> float:
     """Return the seconds before the next try: twice as long each time, spread by chance."""
-    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempts - 1))
+    longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(attempts - 1, 10))
     return longest * random.uniform(0.75, 1.0)  # noqa: S311 - nothing secret about it
 
 

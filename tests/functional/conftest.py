@@ -1,21 +1,17 @@
 """The application as WSGI, on a real Redis and both databases, with campus in-process as its platform."""
 
 import contextlib
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import redis
 import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy.orm import Session, sessionmaker
-from webtest import TestApp, TestResponse
 
 import ipylti
 from ipylti import models, settings
@@ -27,11 +23,10 @@ from ipylti.platforms import Platforms, ToolKeys
 from tests.campus import Campus, Config
 from tests.campus.keys import new_key
 from tests.functional.background import Background, Jupyter
+from tests.functional.browser import NOTEBOOKS, TOOL, Browser, Student, populate
+from tests.functional.delivery import Delivery
 
 T = TypeVar("T")
-
-TOOL = "https://tool.example"
-NOTEBOOKS = "notebooks.example"
 
 
 @pytest.fixture(scope="session")
@@ -193,53 +188,6 @@ def campus(app: Any, platform_key: rsa.RSAPrivateKey, tool_key: keys.ToolKey) ->
         yield made
 
 
-@dataclass
-class Browser:
-    """One browser, its cookies its own, that launches from campus."""
-
-    wsgi: Any
-    campus: Campus
-    app: TestApp = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.app = TestApp(self.wsgi, extra_environ={"HTTP_HOST": "tool.example", "wsgi.url_scheme": "https"})
-
-    def login(self, person: str, link: str | None = None, **changes: Any) -> dict[str, str]:
-        """Go through the login initiation; returns the parameters of the authentication request."""
-        params = self.campus.initiation(person, link) | changes
-        answer = self.app.get("/login", params=params, status=302)
-        return dict(parse_qsl(urlsplit(answer.location).query))
-
-    def message(self, person: str, link: str | None = None, **tampering: Any) -> dict[str, str]:
-        """Log in and return the form that campus would post."""
-        asked = self.login(person, link)
-        token = self.campus.id_token(person, link, asked["nonce"], **tampering)
-        return {"state": asked["state"], "id_token": token}
-
-    def launch(self, person: str, link: str | None = None, **tampering: Any) -> TestResponse:
-        """Launch; returns the workbench."""
-        form = self.message(person, link, **tampering)
-        answer = self.app.post("/launch", form, status=303)
-        return self.app.get(urlsplit(answer.location).path, status=200)
-
-    def status(self, workbench: TestResponse) -> dict[str, Any]:
-        """Return the status of a workbench's launch."""
-        answer: dict[str, Any] = self.app.get(f"{path_of(workbench)}/status", status=200).json
-        return answer
-
-
-def path_of(workbench: TestResponse) -> str:
-    """Return the path of the workbench that a page is."""
-    return str(workbench.request.path)
-
-
-def csrf_token(workbench: TestResponse) -> str:
-    """Return the CSRF token in a page."""
-    found = re.search(r'name="csrf_token" value="([^"]+)"', workbench.text)
-    assert found
-    return found[1]
-
-
 @pytest.fixture
 def browser(app: Any, campus: Campus) -> Browser:
     return Browser(app, campus)
@@ -268,42 +216,6 @@ def background(
     made.close()
 
 
-@dataclass
-class Student:
-    """A student whose copy is made, at their workbench.
-
-    :param page: the workbench.
-    """
-
-    browser: Browser
-    page: TestResponse
-    sessions: sessionmaker[Session]
-
-    @property
-    def launch_id(self) -> str:
-        return path_of(self.page).rpartition("/")[2]
-
-    @property
-    def workspace_id(self) -> str:
-        with self.sessions() as db:
-            return db.get_one(models.Launch, self.launch_id).workspace_id
-
-    def submit(self, status: int = 201, **headers: str) -> TestResponse:
-        """Press Submit, as the page's script does."""
-        sent = {"Accept": "application/json", "Origin": TOOL, "X-CSRF-Token": csrf_token(self.page)}
-        return self.browser.app.post(f"/submit/{self.launch_id}", headers=sent | headers, status=status)
-
-    def launch_again(self, **tampering: Any) -> "Student":
-        """Come again from the course."""
-        return Student(self.browser, self.browser.launch("zoe", **tampering), self.sessions)
-
-
-def populate(sessions: sessionmaker[Session]) -> None:
-    """Have the copies of all students be made."""
-    with sessions.begin() as db:
-        db.execute(sa.update(models.Workspace).values(populated_at=models.now()))
-
-
 @pytest.fixture
 def sessions(app: Any) -> sessionmaker[Session]:
     """Sessions on the application's database."""
@@ -316,4 +228,18 @@ def student(browser: Browser, sessions: sessionmaker[Session]) -> Student:
     """Zoë, at work."""
     made = Student(browser, browser.launch("zoe"), sessions)
     populate(sessions)
+    return made
+
+
+@pytest.fixture
+def delivery(student: Student, background: Background, campus: Campus) -> Delivery:
+    """What a test of deliveries does and looks at."""
+    return Delivery(student, background, campus)
+
+
+@pytest.fixture
+def layla(another_browser: Browser, student: Student) -> Student:
+    """Another student at the same assignment."""
+    made = Student(another_browser, another_browser.launch("layla"), student.sessions)
+    populate(student.sessions)
     return made

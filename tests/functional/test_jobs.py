@@ -135,6 +135,21 @@ def test_a_job_for_later_is_done_later(doing: Doing, redis_url: str) -> None:
     assert doing.done[-1][2] - begun >= 0.9
 
 
+def test_a_job_that_waits_for_its_time_is_not_asked_for_twice(redis_url: str, client: redis.Redis) -> None:
+    """… but another one is, and the same one when its time has come."""
+    jobs = Jobs(redis_url)
+    for _ in range(3):
+        jobs.ask("deliver_score", 1, delay=0.2)
+    jobs.ask("deliver_score", 2, delay=60)
+    jobs.ask("freeze_submission", 1, delay=60)
+    assert jobs.depth("chores") == 3
+    time.sleep(0.3)
+    jobs.ask("deliver_score", 1, delay=60)
+    assert jobs.depth("chores") == 4
+    jobs.ask("deliver_score", 2)
+    assert jobs.depth("chores") == 5
+
+
 def test_a_job_that_fails_does_not_take_its_thread_along(doing: Doing, redis_url: str) -> None:
     asking = Jobs(redis_url)
     for _ in range(6):

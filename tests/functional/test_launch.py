@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ipylti import models
 from tests.campus import lti
-from tests.functional.conftest import Browser, path_of
+from tests.functional.browser import Browser, path_of
 
 
 def test_a_teacher_gets_the_build_workspace(browser: Browser, db: Session) -> None:

@@ -13,7 +13,8 @@ from ipylti import models, submissions
 from ipylti.errors import DependencyDown
 from ipylti.jobs import Jobs
 from tests.campus import ags, lti
-from tests.functional.conftest import Browser, Student, csrf_token, on_sqlite, path_of, populate
+from tests.functional.browser import Browser, Student, csrf_token, path_of, populate
+from tests.functional.conftest import on_sqlite
 
 TEST_USER = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
 LEARNER = "http://purl.imsglobal.org/vocab/lis/v2/membership#Learner"

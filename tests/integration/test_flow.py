@@ -2,19 +2,24 @@
 
 import json
 import re
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from ipylti import models
+from ipylti.gate import COOKIE, FRESH, Gatekeeper
 from tests.campus.wire import Score
 from tests.integration.conftest import Exercise, enrol, new_link
 from tests.kernel import Kernel
 from tests.parts import wait_for
-from tests.person import Notebook, Person
+from tests.person import Answer, Notebook, Person
 from tests.stack import Stack
 
 T = TypeVar("T")
@@ -230,6 +235,34 @@ def test_containers_and_volumes_are_named_and_labelled_as_the_contract_says(
         labels = entry["Config"]["Labels"] if kind == "container" else entry["Labels"]
         expected = own | {f"io.ipylti.{key}": value for key, value in whose.items()}
         assert {key: labels.get(key) for key in expected} == expected, name
+
+
+def test_whoever_only_looks_waits_for_no_writer(stack: Stack, exercise: Exercise, student: Person) -> None:
+    """On SQLite there is one writer at a time; a launch is one, and waits until the other is done."""
+    workbench = student.launch(exercise.link)
+    notebook = workbench.enter()
+    message = student.message(exercise.link)
+    keeper = Gatekeeper(stack.settings)
+    jar = notebook.person.cookies[notebook.host]
+    given = keeper.open(jar[COOKIE], stack.settings.notebook_host(notebook.workspace), time.time())
+    assert given
+    jar[COOKIE] = keeper.seal(replace(given, issued=given.issued - FRESH - 1))
+    posted: list[Answer] = []
+    with closing(sqlite3.connect(stack.folder / "ipylti.sqlite", isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        launching = threading.Thread(
+            target=lambda: posted.append(student.request("POST", message[0], form=message[1]))
+        )
+        launching.start()
+        begun = time.monotonic()
+        assert workbench.status()["state"] == "ready"
+        assert workbench.reload().view == "ready"
+        assert any(cookie.startswith(COOKIE) for cookie in notebook.contents("").set_cookies)
+        assert time.monotonic() - begun < 3
+        assert not posted
+        writer.execute("ROLLBACK")
+    launching.join(30)
+    assert [answer.status for answer in posted] == [303]
 
 
 # A sleeping server

@@ -1,12 +1,11 @@
 # Rootless Podman for ipylti: configuration files of its own, so that nobody's are touched.
 # shellcheck shell=bash
 
-# podman_environment: print, NUL-separated, the variables that point Podman at ipylti's configuration.
-podman_environment() {
-    printf '%s\0' \
-        "CONTAINERS_CONF=${CONTAINERS_CONF:-$STATE/podman/containers.conf}" \
-        "CONTAINERS_STORAGE_CONF=${CONTAINERS_STORAGE_CONF:-$STATE/podman/storage.conf}"
-}
+# podman_environment: print, NUL-separated, the variable that points Podman at ipylti's configuration.
+#
+# CONTAINERS_STORAGE_CONF would not do: rootless Podman takes no runroot from that file, and two storages that share
+# one lose count of what is mounted.
+podman_environment() { printf '%s\0' "XDG_CONFIG_HOME=$STATE/podman/config"; }
 
 # write_if_changed FILE: put standard input into FILE, all of it or nothing, and only if it differs.
 write_if_changed() {
@@ -23,16 +22,20 @@ write_if_changed() {
 
 # configure_podman: write storage.conf and containers.conf for this host. Run as the account.
 configure_podman() {
-    mkdir -p "$STATE/podman"
+    local config=$STATE/podman/config/containers own=$ACCOUNT_HOME/.config file
+    mkdir -p "$config"
     # Without an explicit driver Podman may silently choose vfs, a full copy of the image for each container.
-    # Rootless, the place of the storage is rootless_storage_path; graphroot is read by root only.
-    write_if_changed "$STATE/podman/storage.conf" <<END
+    write_if_changed "$config/storage.conf" <<END
 [storage]
 driver = "overlay"
-rootless_storage_path = "$STATE/podman/storage"
+graphroot = "$STATE/podman/graph"
 runroot = "$RUNTIME_DIRECTORY/ipylti/containers"
 END
-    write_if_changed "$STATE/podman/containers.conf" < <(containers_conf)
+    write_if_changed "$config/containers.conf" < <(containers_conf)
+    # What the person has set up of mirrors, and for pip, counts here too.
+    for file in containers/registries.conf containers/registries.conf.d containers/policy.json containers/certs.d pip; do
+        [[ ! -e $own/$file ]] || ln -sfn "$own/$file" "$STATE/podman/config/$file"
+    done
 }
 
 # containers_conf: print containers.conf for this host.

@@ -14,8 +14,8 @@ import sys  # noqa: E402
 from importlib.machinery import ModuleSpec, PathFinder  # noqa: E402
 from importlib.util import LazyLoader  # noqa: E402
 
-#: Used for extension listings and by the extension manager only, neither of which this image has switched on.
-LAZY = frozenset({"httpx", "requests"})
+#: Needed for listings of extensions, which this image has none of, and for settings that somebody has written.
+LAZY = frozenset({"json5", "requests"})
 
 
 class LazyFinder:

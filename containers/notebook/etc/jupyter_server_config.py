@@ -6,6 +6,7 @@
 import os
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.paths import jupyter_path
 from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
 
@@ -23,6 +24,13 @@ class OutsideCheckpoints(AsyncFileCheckpoints):
         directory = CHECKPOINTS + os.path.normpath("/" + parent)
         os.makedirs(directory, exist_ok=True)
         return os.path.join(directory, f"{stem}-{checkpoint_id}{suffix}")
+
+
+class KernelSpecs(KernelSpecManager):
+    """Looks for kernels where Jupyter's data is, and not in ``~/.ipython``, for which it would import IPython."""
+
+    def _kernel_dirs_default(self) -> list[str]:
+        return jupyter_path("kernels")
 
 
 def page_config(handler: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -48,8 +56,7 @@ c.ContentsManager.checkpoints_class = OutsideCheckpoints  # noqa: F821
 c.FileContentsManager.delete_to_trash = False  # noqa: F821
 c.FileContentsManager.always_delete_dir = True  # noqa: F821
 
-# Given here, so that the server needn't import IPython to find one folder more.
-c.KernelSpecManager.kernel_dirs = jupyter_path("kernels")  # noqa: F821
+c.ServerApp.kernel_spec_manager_class = KernelSpecs  # noqa: F821
 
 c.LabApp.news_url = None  # noqa: F821
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"  # noqa: F821

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from ipylti import models
+from ipylti import ids, models
 from ipylti.errors import AccessDenied
 from ipylti.jobs import Jobs
 from ipylti.lti.claims import SCOPE_SCORE
@@ -110,20 +110,10 @@ class Freezer:
         with self.locks.hold(f"freeze:{submission_id}") as lock:
             if lock is None:
                 return
-            with self.sessions.begin() as db:
-                submission = db.get_one(models.Submission, submission_id)
-                if submission.state == models.SubmissionState.FROZEN:
-                    return
-                source = submission.workspace.volume
-                assignment = submission.workspace.assignment
-                image = assignment.image or self.settings.image
-                target = VolumeSpec(
-                    name=submission.volume,
-                    kind="submission",
-                    instance=self.settings.instance,
-                    assignment=assignment.id,
-                    workspace=submission.workspace_id,
-                )
+            found = self._begin(submission_id)
+            if found is None:
+                return
+            source, target, image = found
             copied = self.spawner.copy(source, target, image, lambda _done, _total: lock.renew(), digest=True)
             with self.sessions.begin() as db:
                 submission = db.get_one(models.Submission, submission_id)
@@ -137,6 +127,29 @@ class Freezer:
         log.info("submission frozen", extra={"submission": submission_id, "digest": copied.digest})
         if item_id is not None:
             self.jobs.ask("deliver_score", item_id)
+
+    def _begin(self, submission_id: int) -> tuple[str, VolumeSpec, str] | None:
+        """Return what to copy, where to, and the image for it; None where the copy is made already.
+
+        Before the first try, a volume of that name is of an earlier life of the database: another is taken.
+        """
+        with self.sessions.begin() as db:
+            submission = db.get_one(models.Submission, submission_id)
+            if submission.state == models.SubmissionState.FROZEN:
+                return None
+            if submission.copying_since is None:
+                if self.spawner.has_volume(submission.volume):
+                    submission.volume = f"{submission.volume}-{ids.random_id()}"
+                submission.copying_since = models.now()
+            assignment = submission.workspace.assignment
+            target = VolumeSpec(
+                name=submission.volume,
+                kind="submission",
+                instance=self.settings.instance,
+                assignment=assignment.id,
+                workspace=submission.workspace_id,
+            )
+            return submission.workspace.volume, target, assignment.image or self.settings.image
 
     def unfrozen(self) -> list[int]:
         """Return the submissions whose copy is still to be made, oldest first."""

@@ -76,6 +76,7 @@ class _Facts:
     volume: VolumeSpec
     base: VolumeSpec | None
     base_opened: bool
+    copy_begun: bool
 
 
 class Servers:
@@ -187,11 +188,13 @@ class Servers:
                     self.board.write(workspace, Progress())
 
     def _start(self, workspace: str, report: "_Report") -> ServerStatus:
-        status = self.spawner.status(workspace)
-        if status.state is ServerState.RUNNING and self._routed(workspace):
-            return status
         facts = self._facts(workspace)
-        if facts.base is None:
+        status = self.spawner.status(workspace)
+        # Of a start that ended halfway, the server may run over a volume that is not whole.
+        whole = facts.base is None
+        if whole and status.state is ServerState.RUNNING and self._routed(workspace):
+            return status
+        if facts.base is None or self._is_of_earlier_life(facts):
             report(state=State.STARTING, step=Step.CONTAINER)
             self.spawner.ensure_volume(facts.volume)
             status = self.spawner.start(facts.spec)
@@ -202,6 +205,22 @@ class Servers:
         report(state=State.STARTING, step=Step.ROUTE)
         self._wait(lambda: self._routed(workspace), workspace, report, "route")
         return status
+
+    def _is_of_earlier_life(self, facts: _Facts) -> bool:
+        """Return whether the workspace's volume was there before the database knew of the workspace.
+
+        It then holds somebody's work, and is taken as it is. Otherwise the copy counts as begun from now on.
+        """
+        if facts.copy_begun:
+            return False
+        found = self.spawner.has_volume(facts.volume.name)
+        with self.sessions.begin() as db:
+            workspace = db.get_one(models.Workspace, facts.spec.workspace)
+            workspace.copying_since = models.now()
+            if found:
+                log.warning("a volume is taken over", extra={"workspace": workspace.id})
+                workspace.populated_at = models.now()
+        return found
 
     def _start_with_copy(self, facts: _Facts, base: VolumeSpec, report: "_Report") -> ServerStatus:
         """Copy the base into the workspace's volume while its server starts beside it.
@@ -268,6 +287,7 @@ class Servers:
                 if copy
                 else None,
                 base_opened=build is not None,
+                copy_begun=row.copying_since is not None,
             )
 
     def _jupyter_answers(self, status: ServerStatus) -> bool:

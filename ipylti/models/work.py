@@ -36,6 +36,8 @@ class Workspace(Base):
     """One working copy of an assignment: one volume, one host name.
 
     :param person_id: whose it is; None for the build workspace, which the course's teachers share.
+    :param copying_since: when its volume was first about to be made. A volume that is there before that is
+        of an earlier life of the database, holds somebody's work and is never copied over.
     :param populated_at: when its volume had become a whole copy of the base; before that nobody is let
         in, and the copy can be made again.
     """
@@ -49,6 +51,7 @@ class Workspace(Base):
     person_id: Mapped[int | None] = mapped_column(sa.ForeignKey("persons.id"), index=True)
     volume: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(default=now)
+    copying_since: Mapped[datetime | None]
     populated_at: Mapped[datetime | None]
 
     assignment: Mapped[Assignment] = relationship()
@@ -92,6 +95,7 @@ class Submission(Base):
 
     :param number: counts up from 1 within the workspace.
     :param submitted_at: when the person pressed Submit; kept, however late the platform gets to know.
+    :param copying_since: when its copy was first about to be made; see :class:`Workspace`.
     :param digest: SHA-256 (hex) over the copy's manifest, once it is frozen.
     """
 
@@ -105,6 +109,7 @@ class Submission(Base):
     state: Mapped[str] = mapped_column(default=SubmissionState.FREEZING, index=True)
     volume: Mapped[str]
     submitted_at: Mapped[datetime] = mapped_column(default=now)
+    copying_since: Mapped[datetime | None]
     frozen_at: Mapped[datetime | None]
     digest: Mapped[str | None]
     size: Mapped[int | None] = mapped_column(sa.BigInteger)

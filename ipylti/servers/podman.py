@@ -159,7 +159,7 @@ class PodmanSpawner:
         answer = self.engine.ask("post", "/volumes/create", body=body, expect=(201, 409, 500))
         if answer.status_code == 201:
             return True
-        if not self._has_volume(spec.name):
+        if not self.has_volume(spec.name):
             raise SpawnerError(f"no volume {spec.name}: {listing.message(answer)}")
         return False
 
@@ -181,7 +181,7 @@ class PodmanSpawner:
     def copy(
         self, source: str, target: VolumeSpec, image: str, progress: CopyProgress, *, digest: bool = False
     ) -> Copied:
-        if not self._has_volume(source):
+        if not self.has_volume(source):
             raise EmptySource(f"no volume {source}")
         made = self.ensure_volume(target)
         body = isolation.copy_body(
@@ -236,7 +236,7 @@ class PodmanSpawner:
                 self.containers.remove(helper)
             raise
 
-    def _has_volume(self, name: str) -> bool:
+    def has_volume(self, name: str) -> bool:
         path = f"/volumes/{labels.name('volume', name)}/exists"
         return bool(self.engine.ask("get", path, expect=(204, 404)).status_code == 204)
 

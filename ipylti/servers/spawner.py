@@ -125,6 +125,9 @@ class Spawner(Protocol):
     def ensure_volume(self, spec: VolumeSpec) -> bool:
         """Make the volume if it is not there; return whether it was made by this call."""
 
+    def has_volume(self, name: str) -> bool:
+        """Return whether there is a volume of this name."""
+
     def volumes(self, instance: str) -> list[VolumeSpec]:
         """Return every volume labelled as belonging to the instance."""
 

@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("person_id", sa.Integer(), nullable=True),
         sa.Column("volume", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(), nullable=False),
+        sa.Column("copying_since", sa.DateTime(), nullable=True),
         sa.Column("populated_at", sa.DateTime(), nullable=True),
         sa.ForeignKeyConstraint(
             ["assignment_id"], ["assignments.id"], name=op.f("fk_workspaces_assignment_id_assignments")
@@ -178,6 +179,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("volume", sa.Text(), nullable=False),
         sa.Column("submitted_at", sa.DateTime(), nullable=False),
+        sa.Column("copying_since", sa.DateTime(), nullable=True),
         sa.Column("frozen_at", sa.DateTime(), nullable=True),
         sa.Column("digest", sa.Text(), nullable=True),
         sa.Column("size", sa.BigInteger(), nullable=True),

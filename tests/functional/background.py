@@ -96,6 +96,7 @@ class Containers:
         """Return the double; a test changes its side effects to have something fail."""
         made = create_autospec(Spawner, instance=True)
         made.ensure_volume.side_effect = self.ensure_volume
+        made.has_volume.side_effect = lambda name: name in self.files
         made.remove_volume.side_effect = lambda name: self.files.pop(name, None)
         made.copy.side_effect = self.copy
         made.start.side_effect = self.start

@@ -65,6 +65,7 @@ def test_a_copy_that_ended_halfway_is_made_again_and_nobody_is_let_in_before(
 def test_a_submission_never_takes_the_place_of_an_older_one(
     base: str, student: Student, background: Background, db: Session
 ) -> None:
+    db.rollback()
     workspace = db.scalars(sa.select(models.Workspace).filter_by(kind="take")).one()
     older = f"ipylti-submission-{workspace.id}-1"
     background.containers.files[older] = 77
@@ -72,6 +73,7 @@ def test_a_submission_never_takes_the_place_of_an_older_one(
     student.submit()
     background.work()
     assert background.containers.files[older] == 77
+    db.rollback()
     submission = db.scalars(sa.select(models.Submission)).one()
     assert submission.state == models.SubmissionState.FROZEN
     assert submission.volume.startswith(f"{older}-")

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+from click.testing import CliRunner
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import cli, models
@@ -115,7 +116,7 @@ class Stack:
             self._add(name, *_python("-m", "pyramid.scripts.pserve"), str(own_ini))
         self._add("traefik", *self._traefik_command())
         self.processes["traefik"].env.update(self._traefik_env())
-        self._add("worker", *_ipylti("worker", str(self.ini)))
+        self._add("worker", *_python("-c", "from ipylti.cli import main; main()"), "worker", str(self.ini))
 
     @cached_property
     def settings(self) -> Settings:
@@ -211,14 +212,14 @@ class Stack:
         return dict(json.loads(_get(f"{self.web_url}/readyz") or "{}"))
 
     def run(self, *arguments: str) -> str:
-        """Run an ``ipylti`` command and return what it prints.
+        """Run an ``ipylti`` command, in this process, and return what it prints.
 
         :raises RuntimeError: it failed; says with which words.
         """
-        done = subprocess.run(_ipylti(*arguments), capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise RuntimeError(f"ipylti {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
+        done = CliRunner().invoke(cli.main, arguments)
+        if done.exit_code != 0:
+            raise RuntimeError(f"ipylti {' '.join(arguments)}: {done.output.strip()}") from done.exception
+        return done.output
 
     def _add(self, name: str, *command: str) -> None:
         self.processes[name] = Process(name, list(command), self.folder)
@@ -375,10 +376,6 @@ def _get(url: str, host: str = "") -> str | None:
         return err.read().decode() if err.code == 503 else None
     except OSError:
         return None
-
-
-def _ipylti(*arguments: str) -> list[str]:
-    return _python("-c", "from ipylti.cli import main; main()", *arguments)
 
 
 def _python(*arguments: str) -> list[str]:

@@ -105,8 +105,8 @@ class Servers:
         """
         with self.locks.hold(f"server:{workspace}") as lock:
             if lock is not None and self._full(workspace):
-                # A sign of life: the start is not lost.
-                self.board.write(workspace, self.board.read(workspace))
+                # In its place, if it has one; and a sign of life: the start is not lost.
+                self.board.queue(workspace)
                 return False
             self.board.dequeue(workspace)
             if lock is None:

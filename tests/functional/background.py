@@ -97,6 +97,7 @@ class Containers:
         made = create_autospec(Spawner, instance=True)
         made.ensure_volume.side_effect = self.ensure_volume
         made.has_volume.side_effect = lambda name: name in self.files
+        made.has_volume.side_effect = lambda name: name in self.files
         made.remove_volume.side_effect = lambda name: self.files.pop(name, None)
         made.copy.side_effect = self.copy
         made.start.side_effect = self.start

@@ -1,0 +1,125 @@
+"""The pages themselves: by keyboard, to the ear, on a phone, in the dark, from right to left."""
+
+from collections.abc import Callable
+from importlib import resources
+from importlib.util import find_spec
+
+import pytest
+from playwright.sync_api import Frame, Page, expect
+
+from tests.browser.conftest import add_link
+from tests.browser.people import Visitor, Workbench
+from tests.campus.course import Link
+from tests.stack import Stack
+
+Visit = Callable[..., Visitor]
+
+PHONE = {"width": 390, "height": 844}
+
+#: What WCAG 2.2 AA asks for as far as machines can tell, and what is good practice.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+#: Key presses from the notebook back to Submit, at most.
+PRESSES = 200
+
+
+def findings(frame: Page | Frame) -> list[str]:
+    """Return what axe finds in a page, the frames in it left out."""
+    frame.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    told = frame.evaluate("rules => axe.run({ iframes: false, runOnly: rules })", RULES)
+    return [
+        f"{violation['id']}: {node['html']} ({node['failureSummary']})"
+        for violation in told["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def overflow(frame: Page | Frame) -> int:
+    """Return by how many pixels a page is wider than its window."""
+    return int(frame.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+
+def brightness(frame: Page | Frame) -> float:
+    """Return how bright the ground of a page is, from 0 to 255."""
+    colour = frame.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).map(Number)")
+    return float(sum(colour[:3]) / 3)
+
+
+def in_focus(bench: Workbench) -> str:
+    """Return the id of what has the focus on the workbench."""
+    return str(bench.frame.evaluate("document.hasFocus() ? document.activeElement.id : ''"))
+
+
+def test_by_keyboard_and_by_ear(visit: Visit, exercise: Link) -> None:
+    zoe = visit("zoe")
+    zoe.open_course()
+    zoe.page.get_by_role("link", name=f"Open {exercise.title}").press("Enter")
+    bench = Workbench(zoe.page, zoe.page.frame_locator("#tool"))
+    bench.open()
+    for _ in range(PRESSES):
+        if in_focus(bench) == "submit":
+            break
+        zoe.page.keyboard.press("Shift+Tab")
+    expect(bench.submit_button).to_be_focused()
+    zoe.page.keyboard.press("Enter")
+    expect(bench.facts).to_contain_text("Your course has it.")
+    heard = bench.heard()
+    told = [text for text in heard if text in ("Opening your notebook…", "Your notebook is open.", "Saving…")]
+    assert told == ["Opening your notebook…", "Your notebook is open.", "Saving…"]
+    assert heard[-1].startswith("Handed in at")
+    assert heard[-1].endswith("Your course has it.")
+    expect(bench.submit_button).to_be_focused()
+
+    zoe.page.keyboard.press("Enter")
+    asked = bench.root.get_by_role("dialog", name="Hand in now?")
+    expect(asked).to_contain_text("You have handed in before.")
+    zoe.page.keyboard.press("Escape")
+    expect(asked).to_be_hidden()
+    expect(bench.submit_button).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_everything_without_scrolling_sideways(
+    visit: Visit, stack: Stack, exercise: Link, scheme: str
+) -> None:
+    zoe = visit("zoe", viewport=PHONE, color_scheme=scheme, has_touch=True, is_mobile=True)
+    bench = zoe.launch(exercise)
+    bench.open()
+    for control in (bench.submit_button, bench.button("Open in a new tab"), bench.root.get_by_text("Close")):
+        expect(control).to_be_in_viewport(ratio=1)
+    for page in (zoe.page, bench.frame):
+        assert overflow(page) <= 0
+        assert (brightness(page) < 60) == (scheme == "dark")
+
+
+@pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe is not installed")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desk"])
+def test_axe_finds_nothing(
+    stack: Stack, visit: Visit, link: Link, scheme: str, viewport: dict[str, int]
+) -> None:
+    sam = visit("sam", color_scheme=scheme, viewport=viewport)
+    bench = sam.launch(link)
+    expect(bench.heading).to_have_text("Your teacher hasn't saved anything yet")
+    assert findings(bench.frame) == []
+    assert findings(sam.page) == []
+    for path in ("/", "/nowhere"):
+        sam.page.goto(f"{stack.tool_url}{path}")
+        assert findings(sam.page) == []
+    sam.complaints.clear()  # that there is nothing at /nowhere
+
+
+def test_a_title_in_arabic_stands_from_right_to_left_within_the_page(stack: Stack, visit: Visit) -> None:
+    link = add_link(stack, "الحلقات والقوائم", "اكتب دالة تجمع الأعداد من 1 إلى 100.")
+    layla = visit("layla", locale="ar")
+    bench = layla.launch(link)
+    expect(bench.root.get_by_role("heading", level=1)).to_have_text(link.title)
+    bench.root.get_by_text("About").click()
+    about = bench.root.get_by_text(link.description)
+    expect(about).to_have_css("direction", "rtl")
+    expect(about).to_be_in_viewport(ratio=1)
+    button, text = bench.root.locator("summary").bounding_box(), about.bounding_box()
+    assert button and text
+    assert text["x"] < button["x"] < text["x"] + text["width"], "it opens below its button"
+    for page in (layla.page, bench.frame):
+        assert overflow(page) <= 0

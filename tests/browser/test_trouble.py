@@ -1,0 +1,46 @@
+"""What people are told when a part of the house is away, and how they go on once it is back."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.people import Visitor
+from tests.campus.course import Link
+from tests.stack import Stack
+
+Visit = Callable[..., Visitor]
+
+#: Milliseconds until the second try to tell campus has failed, and the third has not.
+TRIES = 30_000
+
+
+def test_without_podman_there_is_a_plain_sentence_and_a_way_on(
+    stack: Stack, visit: Visit, exercise: Link
+) -> None:
+    zoe = visit("zoe")
+    with stack.without("podman"):
+        bench = zoe.launch(exercise)
+        expect(bench.heading).to_have_text("Your notebook can't run just now")
+        expect(bench.panel).to_contain_text("The notebook service is not answering at the moment.")
+        expect(bench.panel).to_contain_text("Your files are safe")
+        expect(bench.panel.locator(".code")).to_have_text("podman.down")
+        expect(bench.panel.locator(".request")).not_to_be_empty()
+    bench.button("Try again").click()
+    expect(bench.open().file("First.ipynb")).to_be_visible()
+
+
+def test_a_course_that_fails_to_take_the_hand_in_gets_it_later(
+    stack: Stack, visit: Visit, exercise: Link
+) -> None:
+    zoe = visit("zoe")
+    bench = zoe.launch(exercise)
+    bench.open()
+    stack.campus.fail_next("scores", 500, times=2)
+    bench.submit()
+    expect(bench.facts).to_contain_text("Your course hasn't got it yet; we keep trying.")
+    expect(bench.facts).to_contain_text("Your course has it.", timeout=TRIES)
+
+    badge = zoe.grades(exercise)
+    expect(badge).to_contain_text("Handed in")
+
+

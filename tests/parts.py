@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,7 +21,7 @@ class Process:
     :param name: names the log.
     :param folder: where the log goes.
     :param env: what its environment has beside ours; may be changed before it is started again.
-    :param crash: the signal that ends it without a farewell.
+    :param farewell: the signal that asks it to end; ``crash`` the one that gives it no time.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Process:
         folder: Path,
         env: Mapping[str, str] | None = None,
         *,
+        farewell: signal.Signals = signal.SIGTERM,
         crash: signal.Signals = signal.SIGKILL,
     ) -> None:
         self.name = name
         self.command = command
         self.log = folder / f"{name}.log"
         self.env = dict(env or {})
+        self.farewell = farewell
         self.crash = crash
         self.popen: subprocess.Popen[bytes] | None = None
 
@@ -58,8 +61,15 @@ class Process:
         """Whether it runs."""
         return self.popen is not None and self.popen.poll() is None
 
-    def stop(self, seconds: float = 15.0, number: int = signal.SIGTERM) -> None:
+    def stop(self, seconds: float = 15.0) -> None:
         """Ask it to end, and end it if it does not."""
+        self._end(self.farewell, seconds)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(self.crash, 15.0)
+
+    def _end(self, number: signal.Signals, seconds: float) -> None:
         if self.popen is None:
             return
         if self.running:
@@ -69,10 +79,6 @@ class Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        self.stop(number=self.crash)
 
     @contextlib.contextmanager
     def hanging(self) -> Iterator[None]:
@@ -96,10 +102,16 @@ def _die_with_parent() -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port of 127.0.0.1 on which nobody listens at this moment.
+
+    It lies below those that the kernel gives to whoever wants any port (ip(7), ``ip_local_port_range``): one
+    of them may be somebody's before it is used.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for(done: Callable[[], bool], what: str, seconds: float = 30.0, pause: float = 0.05) -> None:
@@ -164,8 +176,9 @@ def postgresql_process(folder: Path) -> tuple[Process, str]:
         _program("postgres"),
         *("-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"),
     ]
-    # Killed outright, it would leave processes behind that keep its successor from starting.
-    process = Process("postgresql", command, folder, crash=signal.SIGQUIT)
+    # Asked by SIGTERM, it would wait for whoever is connected; killed outright, it would leave processes
+    # behind that keep its successor from starting.
+    process = Process("postgresql", command, folder, farewell=signal.SIGINT, crash=signal.SIGQUIT)
     return process, f"postgresql+psycopg://ipylti@/postgres?host={folder}"
 
 
@@ -178,7 +191,7 @@ def postgresql_server(folder: Path) -> Iterator[str]:
         wait_for(lambda: database_answers(url), f"PostgreSQL ({process.log})")
         yield url
     finally:
-        process.stop(number=signal.SIGINT)
+        process.stop()
 
 
 def _postgresql_account(folder: Path) -> list[str]:

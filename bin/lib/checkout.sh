@@ -20,3 +20,10 @@ hold_checkout() {
     # The age spares a copy that another run has made but not marked yet.
     find "$STATE/copies" -mindepth 1 -maxdepth 1 -type d -mmin +10 -exec flock -n {} rm -rf {} \; 8<&-
 }
+
+# leave_checkout: remove this run's copy.
+leave_checkout() {
+    [[ $CHECKOUT == "$STATE"/copies/* ]] || return 0
+    cd /
+    rm -rf "$CHECKOUT"
+}

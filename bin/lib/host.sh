@@ -8,7 +8,7 @@
 set -euo pipefail
 CHECKOUT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
-for part in say packages account checkout podman python image; do
+for part in say packages account checkout podman python image run; do
     # shellcheck source=/dev/null
     . "$CHECKOUT/bin/lib/$part.sh"
 done

@@ -33,7 +33,7 @@ image_label() { podman image inspect --format "{{index .Labels \"$2\"}}" "$1" 2>
 build_image() {
     [[ $(image_label "$1" io.ipylti.build) == "$2" ]] && return 0
     choose_base
-    step "Built the image ${1#localhost/}" \
+    step "Building the image ${1#localhost/}" \
         "The image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \
         podman_build "$1" "$2"
 }
@@ -59,7 +59,7 @@ choose_base() {
         return 0
     fi
     say "         No registry answers; the base will be made of $DISTRIBUTION's packages"
-    step "Made a base image of $DISTRIBUTION's packages" \
+    step "Making a base image of $DISTRIBUTION's packages" \
         "No registry could be reached for $PUBLIC_BASE, and mmdebstrap could not make a base from $DISTRIBUTION's packages." \
         bootstrap_base
 }

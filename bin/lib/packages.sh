@@ -79,7 +79,7 @@ ensure_packages() {
     # Asks for the password here, where the person sees the question, and not inside a step.
     ((EUID == 0)) || privileged true ||
         fail "these packages need root: run this as root or as a user with sudo, or have them installed."
-    step "Installed ${#missing[@]} packages" \
+    step "Installing ${#missing[@]} packages" \
         "Not all packages could be installed: ${missing[*]}. Check the package sources (apt-get update) and run this again." \
         install_packages "${missing[@]}"
 }

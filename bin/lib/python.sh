@@ -21,7 +21,7 @@ build_venv() {
     [[ $(cat "$VENV/.ready" 2>/dev/null) == "$1" ]] && return 0
     "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         fail "Python 3.11 or newer is needed; $PYTHON is $("$PYTHON" -V)."
-    step "Installed the Python packages" \
+    step "Installing the Python packages" \
         "pip could not install ipylti's requirements. Is the package index reachable (PIP_INDEX_URL, PIP_CERT, proxies)?" \
         fill_venv "$1"
 }
@@ -47,7 +47,7 @@ ensure_browser() {
     [[ -x /usr/bin/chromium ]] && return 0
     local cache=${PLAYWRIGHT_BROWSERS_PATH:-$HOME/.cache/ms-playwright}
     compgen -G "$cache/chromium*/INSTALLATION_COMPLETE" >/dev/null && return 0
-    with_lock browser step "Fetched a browser for the tests" \
+    with_lock browser step "Fetching a browser for the tests" \
         "Playwright could not fetch Chromium, which the browser tests need." \
         "$VENV/bin/playwright" install chromium
 }

@@ -12,9 +12,9 @@ fail() {
 
 # step TITLE ON_FAILURE COMMAND...: run a long command, its output in a log.
 #
-# While it runs a terminal shows the seconds that have passed; at its end there is one line with the time it
-# took. If it fails, the log's last lines and the sentence ON_FAILURE are shown and the script ends.
-# LOG_DIRECTORY (set by account.sh) says where the log goes.
+# While it runs a terminal shows the seconds that have passed; at its end there is a line with the time it took. If
+# it fails, the log's last lines and the sentence ON_FAILURE are shown and the script ends. LOG_DIRECTORY (set by
+# account.sh) says where the log goes.
 step() {
     local title=$1 on_failure=$2 began=$SECONDS status=0 ticker='' log
     shift 2
@@ -23,6 +23,8 @@ step() {
     if [[ -t 1 ]]; then
         step_ticker "$title" "$$" &
         ticker=$!
+    else
+        say "         $title …"
     fi
     # In a subshell of its own, so that `set -e` holds inside functions too.
     set +e
@@ -38,7 +40,7 @@ step() {
         printf '\r\033[K'
     fi
     if ((status == 0)); then
-        say "[$(printf %4d $((SECONDS - began))) s] $title"
+        say "[$(printf %4d $((SECONDS - began))) s] $title: done"
         rm -f "$log"
         return 0
     fi

@@ -98,9 +98,17 @@ def after_commit(request: Request, job: str, argument: str | int) -> None:
     request.tm.get().addAfterCommitHook(ask)
 
 
+def tool_path(request: Request) -> str:
+    """Return the path of a request to the tool's own host, as it came: one that can't be decoded gets an
+    answer, too. It is "" on a notebook host, where every path is the notebook's."""
+    settings: Settings = request.registry.settings["ipylti"]
+    return "" if settings.is_notebook_host(request.domain) else str(request.environ["PATH_INFO"])
+
+
 def _manage(request: Request) -> bool:
     """Return whether a request gets a transaction: the gate and the static files need none."""
-    return request.path_info != "/gate" and not request.path_info.startswith("/static/")
+    path = tool_path(request)
+    return path != "/gate" and not path.startswith("/static/")
 
 
 def includeme(config: Configurator) -> None:

@@ -10,6 +10,7 @@ from pyramid.tweens import EXCVIEW
 
 from ipylti.errors import BadRequest
 from ipylti.gate import own_cookies
+from ipylti.services import tool_path
 
 Handler = Callable[[Request], Response]
 
@@ -23,8 +24,8 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
 
     def tween(request: Request) -> Response:
         try:
-            _ = request.GET
-            if request.path_info != "/gate":
+            _ = request.GET, request.path_info
+            if tool_path(request) != "/gate":
                 request.headers["Cookie"] = own_cookies(request.headers.get("Cookie", ""))
                 _ = request.cookies.get("")
             if request.method == "POST":

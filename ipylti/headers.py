@@ -12,12 +12,14 @@ from pyramid.request import Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from ipylti.platforms import Platforms
-from ipylti.services import Services
+from ipylti.services import Services, tool_path
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which the registered platforms' origins are remembered.
+#: Seconds for which the registered platforms' origins are remembered, and after which the database is asked
+#: again where it did not answer: most answers need it for nothing else.
 _REMEMBERED = 30.0
+_AGAIN = 3.0
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -28,14 +30,16 @@ class FrameOrigins:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._origins: tuple[str, ...] = ()
-        self._at = 0.0
+        self._next = 0.0
 
     def current(self) -> tuple[str, ...]:
         """Return the registered platforms' origins."""
-        if time.monotonic() - self._at > _REMEMBERED or not self._at:
+        if time.monotonic() >= self._next:
+            # Before the answer is there: while the database hangs, one request waits for it and not all.
+            self._next = time.monotonic() + _AGAIN
             with contextlib.suppress(SQLAlchemyError), self.services.reading() as db:
                 self._origins = Platforms(db).frame_origins()
-                self._at = time.monotonic()
+                self._next = time.monotonic() + _REMEMBERED
         return self._origins
 
 
@@ -49,14 +53,15 @@ def request_id(request: Request) -> str:
 def add_headers(event: NewResponse) -> None:
     """Add to the answer what every answer carries; the gate's own answers are Traefik's business."""
     request, headers = event.request, event.response.headers
-    if request.path_info == "/gate":
+    path = tool_path(request)
+    if path == "/gate":
         return
     headers["X-Request-Id"] = request.request_id
     headers.setdefault("Content-Security-Policy", _policy(request))
     # With "no-referrer", browsers post our own forms with "Origin: null", which the CSRF check refuses.
     headers.setdefault("Referrer-Policy", "same-origin")
     headers.setdefault("X-Content-Type-Options", "nosniff")
-    if not request.path_info.startswith("/static/"):
+    if not path.startswith("/static/"):
         headers.setdefault("Cache-Control", "no-store")
     else:
         # The page of a sleeping server, on a notebook host, uses them too.

@@ -6,10 +6,13 @@ name; it is a DNS label, since a workspace's name is also its host name.
 
 import base64
 import hashlib
+import re
 import secrets
 
 #: Bytes of the hash that are kept: 160 bits, 32 characters of base32.
 _KEPT = 20
+
+_SHAPE = re.compile(r"[a-z2-7]{32}")
 
 
 def digest(*parts: str) -> str:
@@ -29,6 +32,11 @@ def assignment_id(issuer: str, client_id: str, deployment_id: str, resource_link
 def workspace_id(issuer: str, client_id: str, deployment_id: str, resource_link_id: str, sub: str) -> str:
     """Return the name of one person's take workspace."""
     return digest(issuer, client_id, deployment_id, resource_link_id, sub)
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text has the shape of these names; no store need be asked about any other."""
+    return _SHAPE.fullmatch(text) is not None
 
 
 def random_id() -> str:

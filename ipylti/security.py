@@ -18,7 +18,7 @@ from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid_session_redis import RedisSessionFactory
 
-from ipylti import models, volatile
+from ipylti import ids, models, volatile
 from ipylti.settings import Settings
 
 #: The session cookie of a launch is named so and by the beginning of the launch's id.
@@ -50,7 +50,8 @@ def launch_factory(request: Request) -> LaunchContext:
 
     :raises HTTPNotFound: there is no such launch.
     """
-    launch = request.db.get(models.Launch, request.matchdict["launch_id"])
+    launch_id = request.matchdict["launch_id"]
+    launch = request.db.get(models.Launch, launch_id) if ids.is_name(launch_id) else None
     if launch is None:
         raise HTTPNotFound
     return LaunchContext(launch)

@@ -68,3 +68,16 @@ def test_random_names_have_the_same_shape_and_do_not_repeat() -> None:
     names = [ids.random_id() for _ in range(1000)]
     assert len(set(names)) == 1000
     assert all(len(name) == 32 and LABEL.fullmatch(name) for name in names)
+
+
+@quick
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+def test_no_other_text_is_taken_for_a_name(text: str) -> None:
+    assert ids.is_name(text) is bool(re.fullmatch("[a-z2-7]{32}", text))
+
+
+def test_every_name_is_known_as_one() -> None:
+    for name in (ids.random_id(), ids.digest(), ids.digest("a", "b")):
+        assert ids.is_name(name)
+        for other in (name + "a", name[1:], name.upper(), name + "\n", name[:-1] + "1"):
+            assert not ids.is_name(other)

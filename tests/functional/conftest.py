@@ -121,6 +121,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ini(database_url: str, redis_url: str, compiled: Path) -> dict[str, str]:
     """The settings; Redis is empty."""
     redis.Redis.from_url(redis_url).flushall()
+    return ini_for(database_url, redis_url, compiled)
+
+
+def ini_for(database_url: str, redis_url: str, compiled: Path) -> dict[str, str]:
+    """Return the settings on this database and this Redis."""
     return {
         "ipylti.url": TOOL,
         "ipylti.notebook_domain": NOTEBOOKS,

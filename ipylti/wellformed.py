@@ -1,4 +1,4 @@
-"""Requests whose text can't be read are refused before any view reads it."""
+"""Requests whose text can't be read, or is too long, are refused before any view reads it."""
 
 from collections.abc import Callable
 
@@ -14,6 +14,9 @@ from ipylti.services import tool_path
 
 Handler = Callable[[Request], Response]
 
+#: Bytes of the largest form that anybody has a reason to send: a launch, with its token.
+BODY_SIZE = 256 * 1024
+
 
 def tween_factory(handler: Handler, registry: Registry) -> Handler:
     """Return the tween; WebOb reads path, query, cookies and form at first use, and raises then.
@@ -23,13 +26,18 @@ def tween_factory(handler: Handler, registry: Registry) -> Handler:
     """
 
     def tween(request: Request) -> Response:
+        path = tool_path(request)
         try:
             _ = request.GET, request.path_info
-            if tool_path(request) != "/gate":
+            if path != "/gate":
                 request.headers["Cookie"] = own_cookies(request.headers.get("Cookie", ""))
                 _ = request.cookies.get("")
-            if request.method == "POST":
-                _ = request.POST
+            # What is meant for a notebook, or asks about it, may be of any length: nobody reads it here.
+            if path not in ("", "/gate"):
+                if (request.content_length or 0) > BODY_SIZE:
+                    raise BadRequest(f"a body of {request.content_length} bytes", code="request.long")
+                if request.method == "POST" or request.content_type:
+                    _ = request.POST
         # A charset that WebOb does not know is a DeprecationWarning that it raises.
         except (ValueError, LookupError, DeprecationWarning) as err:
             raise BadRequest(type(err).__name__, code="request.characters") from err

@@ -304,6 +304,12 @@ def test_a_forgotten_tab_does_not(asleep: Notebook, path: str) -> None:
     assert starts(asleep) == []
 
 
+def test_a_large_upload_is_told_the_same(asleep: Notebook) -> None:
+    for content_type in ("application/json", "application/x-www-form-urlencoded; charset=odd"):
+        headers = SCRIPT | asleep.cookie() | {"Content-Type": content_type}
+        asleep.app.post("/api/contents/x", b"x" * 300_000, headers=headers, status=503)
+
+
 def test_looking_how_far_it_is_starts_nothing(asleep: Notebook) -> None:
     assert asleep.app.get("/_ipylti/awake", headers=asleep.cookie()).json["state"] == "stopped"
     assert starts(asleep) == []

@@ -6,6 +6,8 @@
 # shellcheck shell=bash
 
 set -euo pipefail
+# Some callers close it, and what is started below expects one.
+{ : <&0; } 2>/dev/null || exec </dev/null
 CHECKOUT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
 for part in say packages account checkout podman python image run; do

@@ -14,7 +14,7 @@ import sys  # noqa: E402
 from importlib.machinery import ModuleSpec, PathFinder  # noqa: E402
 from importlib.util import LazyLoader  # noqa: E402
 
-#: Needed for listings of extensions, which this image has none of, and for settings that somebody has written.
+#: Needed for listings of extensions, of which this image has none, and for settings that somebody changed.
 LAZY = frozenset({"json5", "requests"})
 
 

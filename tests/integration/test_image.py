@@ -283,9 +283,10 @@ def test_the_tool_learns_that_the_extension_is_there(lab: Lab, page: Page) -> No
 def test_jupyter_wants_its_token_and_the_page_does_not_tell_it(lab: Lab) -> None:
     assert lab.ask("/api/contents", token=False)[0] == 403
     assert lab.ask("/api/contents")[0] == 200
-    status, text = lab.ask("/lab")
-    assert status == 200
-    assert lab.token not in text
+    for path, expected in (("/lab", 200), ("/nothing-here", 404)):
+        status, text = lab.ask(path)
+        assert status == expected
+        assert lab.token not in text
 
 
 def test_an_empty_token_does_not_open_the_server(image: str, lab: Lab) -> None:

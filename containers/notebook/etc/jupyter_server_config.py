@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.paths import jupyter_path
+from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.services.contents.filecheckpoints import AsyncFileCheckpoints
 
 CHECKPOINTS = "/home/jovyan/.checkpoints"
@@ -27,19 +28,22 @@ class OutsideCheckpoints(AsyncFileCheckpoints):
 
 
 class KernelSpecs(KernelSpecManager):
-    """Looks for kernels where Jupyter's data is, and not in ``~/.ipython``, for which it would import IPython."""
+    """Looks for kernels in Jupyter's folders, not in ``~/.ipython``: to find that, it would import IPython."""
 
     def _kernel_dirs_default(self) -> list[str]:
         return jupyter_path("kernels")
 
 
 def page_config(handler: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """Change what the page tells JupyterLab's scripts: without the token, with the tool's origin.
-
-    The gate adds the token to each request that it lets through; the browser never needs to know it.
-    """
+    """Change what the page tells JupyterLab's scripts: without the token, with the tool's origin."""
     return {**config, "token": "", "ipyltiToolOrigin": os.environ.get("IPYLTI_TOOL_ORIGIN", "")}
 
+
+# The gate adds the token to each request that it lets through; the browser never needs to know it. Jupyter
+# writes it into its own pages too, such as the one for "404 Not Found". A handler's `token` itself has to stay:
+# the identity provider compares with it.
+_namespace = JupyterHandler.template_namespace.fget
+JupyterHandler.template_namespace = property(lambda self: {**_namespace(self), "token": ""})
 
 c.ServerApp.ip = "0.0.0.0"  # noqa: F821, S104 - the container's; it is published on the host's loopback only
 c.ServerApp.port = 8888  # noqa: F821

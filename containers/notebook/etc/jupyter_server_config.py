@@ -28,7 +28,7 @@ class OutsideCheckpoints(AsyncFileCheckpoints):
 
 
 class KernelSpecs(KernelSpecManager):
-    """Looks for kernels in Jupyter's folders, not in ``~/.ipython``: to find that, it would import IPython."""
+    """Looks for kernels in Jupyter's folders, not in ``~/.ipython``, to find which it would import IPython."""
 
     def _kernel_dirs_default(self) -> list[str]:
         return jupyter_path("kernels")
@@ -40,8 +40,8 @@ def page_config(handler: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 # The gate adds the token to each request that it lets through; the browser never needs to know it. Jupyter
-# writes it into its own pages too, such as the one for "404 Not Found". A handler's `token` itself has to stay:
-# the identity provider compares with it.
+# writes it into its own pages too, such as the one for "404 Not Found". A handler's `token` itself stays: the
+# identity provider compares with it.
 _namespace = JupyterHandler.template_namespace.fget
 JupyterHandler.template_namespace = property(lambda self: {**_namespace(self), "token": ""})
 

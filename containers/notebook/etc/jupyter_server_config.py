@@ -28,7 +28,7 @@ class OutsideCheckpoints(AsyncFileCheckpoints):
 
 
 class KernelSpecs(KernelSpecManager):
-    """Looks for kernels in Jupyter's folders, not in ``~/.ipython``, to find which it would import IPython."""
+    """Looks for kernels in Jupyter's folders, not in ``~/.ipython``: for that it would import IPython."""
 
     def _kernel_dirs_default(self) -> list[str]:
         return jupyter_path("kernels")

@@ -6,7 +6,6 @@ that was killed delays work but never loses it.
 
 import logging
 import signal
-import threading
 import time
 from typing import Any
 
@@ -92,7 +91,8 @@ class Worker:
         )
         self.freezer = Freezer(settings, self.sessions, self.spawner, self.locks, self.jobs)
         self.outbox = Outbox(self.sessions, self._scores(redis), self.locks, self.jobs, settings.url)
-        self.stopping = threading.Event()
+        # A signal's handler may take no lock, as an Event does: the main thread may just hold it.
+        self.signals: list[int] = []
 
     def _scores(self, redis: Redis) -> Scores:
         """Return the platforms' score services, with tokens signed by the key that is in force."""
@@ -103,7 +103,7 @@ class Worker:
     def run(self) -> None:
         """Work until SIGTERM or SIGINT; jobs that run get a little time to finish."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_args: self.stopping.set())
+            signal.signal(number, lambda got, _frame: self.signals.append(got))
         for name in ("Worker", "Scheduler"):
             logging.getLogger(f"huey.consumer.{name}").addFilter(_is_no_outage)
         threads = {"servers": self.settings.max_starting, "chores": _CHORE_THREADS}
@@ -119,9 +119,16 @@ class Worker:
             self._beat()
             if time.monotonic() - swept >= _SWEEP and self._ask_for_sweep():
                 swept = time.monotonic()
-            if self.stopping.wait(_BEAT):
+            if self._told_to_stop(_BEAT):
                 break
         _stop(consumers)
+
+    def _told_to_stop(self, seconds: float) -> bool:
+        """Wait so long; return early, and True, where a signal comes."""
+        deadline = time.monotonic() + seconds
+        while not self.signals and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return bool(self.signals)
 
     def _ask_for_sweep(self) -> bool:
         try:

@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-import threading
+import time
 from pathlib import Path
 
 from tests.stack import Ports, Stack
@@ -31,9 +31,10 @@ def main() -> int:
         ports = ", ".join(str(port) for port in taken)
         print(f"Port {ports} of 127.0.0.1 is in use. Is another demo running?", file=sys.stderr)
         return 1
-    stopping = threading.Event()
+    # A signal's handler may take no lock, as an Event does: the main thread may just hold it.
+    signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_args: stopping.set())
+        signal.signal(number, lambda got, _frame: signals.append(got))
     stack = Stack(_folder(), ports=PORTS, client_id="demo", quiet=False)
     try:
         stack.start()
@@ -41,7 +42,7 @@ def main() -> int:
         print(f"The demo could not start: {err}", file=sys.stderr)
         return 1
     print(WELCOME.format(campus=stack.campus.url, logs=stack.folder), flush=True)
-    ended = _watch(stack, stopping)
+    ended = _watch(stack, signals)
     print("stopping …", flush=True)
     stack.stop()
     if ended:
@@ -50,9 +51,10 @@ def main() -> int:
     return 0
 
 
-def _watch(stack: Stack, stopping: threading.Event) -> str | None:
+def _watch(stack: Stack, signals: list[int]) -> str | None:
     """Wait to be stopped; returns the name of a part that ended by itself before, or None."""
-    while not stopping.wait(1.0):
+    while not signals:
+        time.sleep(0.2)
         for name, process in stack.processes.items():
             if not process.running:
                 return name

@@ -1,5 +1,6 @@
 """The command line: ``ipylti COMMAND INI``."""
 
+import configparser
 import json
 import logging
 from collections.abc import Callable
@@ -8,10 +9,11 @@ from typing import Any
 import click
 import plaster
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import sessionmaker
 
 from ipylti import models, settings, volatile
-from ipylti.errors import IpyltiError
+from ipylti.errors import IpyltiError, SettingsError
 from ipylti.jobs import Jobs
 from ipylti.lti import registrations
 from ipylti.models.upgrade import require_current, upgrade
@@ -30,7 +32,10 @@ class Command(click.Group):
         try:
             return super().invoke(ctx)
         except IpyltiError as err:
-            raise click.ClickException(f"{err.detail or err.code}") from err
+            told = err.detail or err.code
+        except OperationalError as err:
+            told = f"the database does not answer: {err.orig}"
+        raise click.ClickException(" ".join(told.split()))
 
 
 @click.group(cls=Command)
@@ -39,13 +44,20 @@ def main() -> None:
 
 
 def load(ini: str, *, log: bool = False) -> settings.Settings:
-    """Return the settings in an ini file's [app:main]."""
-    loader = plaster.get_loader(ini, protocols=["wsgi"])
-    if log:
-        loader.setup_logging()
-    else:
-        logging.basicConfig(level=logging.WARNING)
-    return settings.load(loader.get_settings("app:main"))
+    """Return the settings in an ini file's [app:main].
+
+    :raises SettingsError: the file is no ini file, or a setting is missing or bad.
+    """
+    try:
+        loader = plaster.get_loader(ini, protocols=["wsgi"])
+        section = loader.get_settings("app:main")
+        if log:
+            loader.setup_logging()
+        else:
+            logging.basicConfig(level=logging.WARNING)
+    except (configparser.Error, plaster.PlasterError, ValueError, LookupError) as err:
+        raise SettingsError(f"{ini} can't be read: {err}") from err
+    return settings.load(section)
 
 
 def _sessions(config: settings.Settings) -> sessionmaker[Any]:

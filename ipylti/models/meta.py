@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy import event, orm
 from sqlalchemy.engine import Engine
 
+from ipylti.errors import SettingsError
+
 #: Constraint names, so that migrations can name what they change (Alembic, "The Importance of Naming
 #: Constraints").
 _NAMING = {
@@ -61,10 +63,12 @@ def make_engine(url: str) -> Engine:
     SQLite is put into WAL mode with full durability of commits, waits for a writer instead of failing, and
     checks foreign keys; a transaction that may write takes the write lock at its begin, since one that
     upgrades later can fail at once (SQLite, "Isolation In SQLite").
+
+    :raises SettingsError: it is not such a URL, or its driver is not installed.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=10, connect_args={"connect_timeout": 5})
-    engine = sa.create_engine(url, connect_args={"timeout": 15})
+        return _created(url, pool_pre_ping=True, pool_size=10, connect_args={"connect_timeout": 5})
+    engine = _created(url, connect_args={"timeout": 15})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -85,3 +89,13 @@ def make_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _created(url: str, **options: Any) -> Engine:
+    try:
+        return sa.create_engine(url, **options)
+    except ImportError as err:
+        raise SettingsError(f"sqlalchemy.url: {err} (ipylti[postgresql] brings it)") from err
+    except (sa.exc.ArgumentError, ValueError):
+        # Their words may hold a part of the password.
+        raise SettingsError("sqlalchemy.url: not the URL of a database") from None

@@ -112,9 +112,9 @@ def test_starts_do_not_wait_behind_chores(redis_url: str, client: redis.Redis) -
     assert jobs.depth("chores") == len(JOBS) - 1
 
 
-def test_a_job_is_done_at_once(doing: Doing, redis_url: str) -> None:
-    """A start waits for a free thread, never for a poll: the threads wait on the queue itself. Were they to
-    look every now and then, as the scheduler does each second, some of these would have to wait."""
+def test_a_job_is_done_at_once(doing: Doing, redis_url: str, client: redis.Redis) -> None:
+    """A start waits for a free thread, never for a poll: the threads wait on the queue itself."""
+    client.config_resetstat()
     asking = Jobs(redis_url)
     waits = []
     for number in range(8):
@@ -124,6 +124,9 @@ def test_a_job_is_done_at_once(doing: Doing, redis_url: str) -> None:
         doing.wait(number + 1)
         waits.append(doing.done[-1][2] - begun)
     assert sorted(waits)[len(waits) // 2] < 0.2
+    commands = client.info("commandstats")
+    assert "cmdstat_brpop" in commands
+    assert "cmdstat_rpop" not in commands
 
 
 def test_a_job_for_later_is_done_later(doing: Doing, redis_url: str) -> None:

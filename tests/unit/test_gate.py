@@ -101,6 +101,13 @@ def test_another_installations_cookie_is_worth_nothing() -> None:
     assert elsewhere.open(KEEPER.seal(PASS), HOST, NOW) is None
 
 
+def test_a_cookie_does_not_move_to_another_notebook_domain() -> None:
+    moved = loaded(notebook_domain="other.example")
+    host = moved.notebook_host(WORKSPACE)
+    assert Gatekeeper(moved).open(KEEPER.seal(PASS), host, NOW) is None
+    assert Gatekeeper(moved).open(Gatekeeper(moved).seal(PASS), host, NOW) == PASS
+
+
 @pytest.mark.parametrize(
     ("after", "fresh", "tolerable"),
     [

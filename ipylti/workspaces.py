@@ -101,16 +101,17 @@ class Servers:
     def start(self, workspace: str) -> bool:
         """Make a workspace's server real, and say on the board how far it is and how it ended.
 
-        :return: False where there is no room for one more; the workspace then keeps its place in the queue.
+        :return: False where it has to be asked for again in a while: there is no room for one more, and the
+            workspace keeps its place in the queue; or somebody is at it, who may be stopping it.
         """
         with self.locks.hold(f"server:{workspace}") as lock:
             if lock is not None and self._full(workspace):
                 # In its place, if it has one; and a sign of life: the start is not lost.
                 self.board.queue(workspace)
                 return False
-            self.board.dequeue(workspace)
             if lock is None:
-                return True
+                return False
+            self.board.dequeue(workspace)
             known = self.board.read(workspace)
             report = _Report(self.board, lock, workspace, known)
             if known.state is State.READY and self._routed(workspace):
@@ -134,8 +135,9 @@ class Servers:
     def stop(self, workspace: str) -> None:
         """Stop a workspace's server; its volume stays."""
         with self.locks.hold(f"server:{workspace}", wait=30.0):
-            self.spawner.stop(workspace)
+            # First: whoever comes while it ends asks for it anew, and that must not be written over.
             self.board.write(workspace, Progress())
+            self.spawner.stop(workspace)
 
     def stop_idle(self) -> None:
         """Stop the servers in which nobody has done anything for the time that is set; files stay."""

@@ -1,10 +1,11 @@
-"""One whole stack for all tests of this folder, and people who come to its campus, each with an own browser."""
+"""One whole stack for all tests of this folder, and people who come to its campus with own browsers."""
 
 import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, expect
@@ -38,7 +39,7 @@ def browser() -> Iterator[Browser]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
-    if report.when == "call" and report.failed:
+    if report.failed:
         item.stash[_FAILED] = True
     return report
 
@@ -51,8 +52,8 @@ def visit(
     Playwright's for it. What their browser complained of fails the test, unless they expected it."""
     visitors: list[Visitor] = []
 
-    def sit_down(login: str, **options: object) -> Visitor:
-        settings = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | options
+    def sit_down(login: str, **options: Any) -> Visitor:
+        settings: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | options
         visitors.append(Visitor(browser.new_context(**settings), stack.campus.url, login))
         return visitors[-1]
 

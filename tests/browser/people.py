@@ -24,6 +24,9 @@ LOADED = 60_000
 #: Milliseconds for everything else: a click on a busy machine, a submission that is copied and told.
 SOON = 20_000
 
+#: What marks the tab of a document with changes that are not saved.
+UNSAVED = "jp-mod-dirty"
+
 #: Notes what our pages tell screen readers, and which steps of a start they show, in the order of time.
 WATCH_PAGES = """
 window.heard = [];
@@ -96,7 +99,8 @@ class Visitor:
     def grades(self, link: Link) -> Locator:
         """Open the gradebook, and return an assignment's column."""
         self.page.goto(f"{self.campus}/course/gradebook?as={self.login}")
-        return self.page.locator("section.column").filter(has=self.page.get_by_role("heading", name=link.title))
+        title = self.page.get_by_role("heading", name=link.title)
+        return self.page.locator("section.column").filter(has=title)
 
     def kernel_channels(self) -> list[str]:
         """Return the WebSockets to kernels that this browser has opened."""
@@ -117,7 +121,6 @@ class Workbench:
         self.heading = self.panel.get_by_role("heading")
         self.step = self.panel.locator("[aria-current=step]")
         self.facts = root.locator("#submission")
-        self.notice = root.locator("#notice")
         self.submit_button = root.locator("#submit")
         self.lab = Lab(page, root.frame_locator("#notebook"))
 
@@ -238,30 +241,34 @@ class Notebook:
         """Its cells."""
         return self.panel.locator(".jp-Cell:not(.jp-mod-placeholder)")
 
-    def write(self, cell: int, text: str) -> None:
-        """Write into a cell, in place of what is there; it is not run."""
-        self.cells.nth(cell).locator(".cm-content").click()
-        self.page.keyboard.press("Control+A")
-        self.page.keyboard.type(text)
-        expect(self.cells.nth(cell)).to_contain_text(text)
+    def write(self, text: str) -> None:
+        """Write into the first cell, in place of what is there."""
+        self._type_at("Control+A", text)
 
-    def add(self, text: str) -> None:
-        """Write a line at the end of the first cell; neither run nor saved."""
-        self.cells.first.locator(".cm-content").click()
-        self.page.keyboard.press("Control+End")
-        self.page.keyboard.press("Enter")
+    def add(self, line: str) -> None:
+        """Write another line into the first cell, neither run nor saved."""
+        self._type_at("Control+End", line, "Enter")
+        expect(self.tab).to_contain_class(UNSAVED)
+
+    def _type_at(self, place: str, text: str, *before: str) -> None:
+        self._edit()
+        for key in (place, *before):
+            self.page.keyboard.press(key)
         self.page.keyboard.type(text)
         expect(self.cells.first).to_contain_text(text)
 
-    def run(self, cell: int, output: str) -> None:
-        """Run a cell, and see its output."""
-        self.cells.nth(cell).locator(".cm-content").click()
+    def run(self, output: str) -> None:
+        """Run the first cell, and see its output."""
+        self._edit()
         self.page.keyboard.press("Control+Enter")
-        shown = self.cells.nth(cell).locator(".jp-OutputArea-output").first
+        shown = self.cells.first.locator(".jp-OutputArea-output").first
         expect(shown).to_contain_text(output, timeout=LOADED)
 
     def save(self) -> None:
-        """Save it, and see that nothing in it is unsaved any more."""
-        self.cells.first.locator(".cm-content").click()
+        """Save it."""
+        self._edit()
         self.page.keyboard.press("Control+S")
-        expect(self.tab).not_to_contain_class("jp-mod-dirty")
+        expect(self.tab).not_to_contain_class(UNSAVED)
+
+    def _edit(self) -> None:
+        self.cells.first.locator(".cm-content").click()

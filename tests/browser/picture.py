@@ -35,14 +35,15 @@ CELLS = [("markdown", WELCOME), ("code", DAYLIGHT), ("markdown", TASK), ("code",
 
 #: Saves what Jupyter's contents API calls a model.
 SAVE = """async ({ path, model }) => {
-  const answer = await fetch(`/api/contents/${encodeURIComponent(path)}`, { method: "PUT", body: JSON.stringify(model) });
+  const options = { method: "PUT", body: JSON.stringify(model) };
+  const answer = await fetch(`/api/contents/${encodeURIComponent(path)}`, options);
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
 }"""
 
 
 def notebook() -> dict[str, object]:
     """Return the notebook, nothing in it run yet."""
-    cells = [
+    cells: list[dict[str, object]] = [
         {"cell_type": kind, "id": f"cell-{number}", "metadata": {}, "source": text}
         | ({"outputs": [], "execution_count": None} if kind == "code" else {})
         for number, (kind, text) in enumerate(CELLS)

@@ -3,6 +3,7 @@
 import http.server
 import threading
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -17,7 +18,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     """`/frame` frames another site's `/set`, which sets both cookies and leads to `/show`."""
 
     def do_GET(self) -> None:
-        port = self.server.server_address[1]
+        port = cast(tuple[str, int], self.server.server_address)[1]
         self.send_response(302 if self.path == "/set" else 200)
         if self.path == "/set":
             self.send_header("Location", "/show")

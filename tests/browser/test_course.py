@@ -21,9 +21,9 @@ def test_a_teacher_builds_and_students_take_and_submit(stack: Stack, visit: Visi
     lab = nora.launch(link).open()
     lab.new_folder("measurements")
     notebook = lab.new_notebook("Sums.ipynb")
-    notebook.write(0, MAKE_HINTS)
-    notebook.run(0, "hints are there")
-    notebook.write(0, SUM)
+    notebook.write(MAKE_HINTS)
+    notebook.run("hints are there")
+    notebook.write(SUM)
     notebook.save()
 
     zoe, layla = visit("zoe"), visit("layla")
@@ -34,7 +34,7 @@ def test_a_teacher_builds_and_students_take_and_submit(stack: Stack, visit: Visi
         expect(lab.file("measurements")).to_be_visible()
         notebooks[visitor] = lab.open_notebook("Sums.ipynb")
     for visitor, notebook in notebooks.items():
-        notebook.run(0, "the sum is 5050")
+        notebook.run("the sum is 5050")
         assert visitor.kernel_channels()
         notebook.add(f"# {visitor.login} typed this and did not save it")
     for bench in benches.values():
@@ -48,9 +48,10 @@ def test_a_teacher_builds_and_students_take_and_submit(stack: Stack, visit: Visi
         assert files["measurements"] is None
 
     column = nora.grades(link)
-    for name, said in (("Zoë Müller", "Handed in"), ("ليلى حداد", "Handed in"), ("Sam Okafor", "Nothing yet")):
+    told = {"Zoë Müller": "Handed in", "ليلى حداد": "Handed in", "Sam Okafor": "Nothing yet"}
+    for name, words in told.items():
         row = column.get_by_role("row").filter(has=nora.page.get_by_role("rowheader", name=name))
-        expect(row).to_contain_text(said)
+        expect(row).to_contain_text(words)
 
 
 def test_who_comes_back_finds_their_work_and_who_is_new_gets_what_the_teacher_changed(
@@ -70,7 +71,7 @@ def test_who_comes_back_finds_their_work_and_who_is_new_gets_what_the_teacher_ch
     expect(again.panel).not_to_contain_text("second edition")
 
     new = visit("sam").launch(exercise).open().open_notebook("First.ipynb")
-    new.run(0, "second edition")
+    new.run("second edition")
     expect(new.panel).not_to_contain_text("six times seven")
 
 

@@ -12,6 +12,7 @@ from ipylti import models
 from tests.browser.conftest import add_link, build
 from tests.browser.people import LOADED, Lab, Visitor, Workbench
 from tests.campus.course import Link
+from tests.parts import wait_for
 from tests.stack import Stack
 
 Visit = Callable[..., Visitor]
@@ -45,6 +46,12 @@ def open_tab(visitor: Visitor, bench: Workbench) -> Page:
     return opened.value
 
 
+def reload(page: Page) -> bool:
+    """Reload a page, and return whether it is there again."""
+    page.reload()
+    return not page.get_by_text("Bad Gateway").is_visible()
+
+
 def test_from_the_frame_the_notebook_opens_in_a_tab_and_wakes_there(
     stack: Stack, visit: Visit, exercise: Link
 ) -> None:
@@ -54,7 +61,7 @@ def test_from_the_frame_the_notebook_opens_in_a_tab_and_wakes_there(
     tab = open_tab(zoe, bench)
     lab = Lab(tab, tab)
     lab.wait()
-    lab.open_notebook("First.ipynb").run(0, "six times seven is 42")
+    lab.open_notebook("First.ipynb").run("six times seven is 42")
     assert tab.evaluate("window.opener") is None
     assert "ticket" not in tab.url
 
@@ -65,11 +72,10 @@ def test_from_the_frame_the_notebook_opens_in_a_tab_and_wakes_there(
     expect(bench.facts).to_contain_text("Handed in at")
 
     stack.stop_server(bench.workspace)
-    tab.reload()
-    while tab.get_by_text("Bad Gateway").is_visible():
-        tab.reload()  # Traefik has yet to hear of it
-    expect(tab.get_by_role("heading", level=2)).to_have_text("Waking your notebook…")
-    expect(tab.locator("#panel [aria-current=step]")).to_be_visible()
+    with stack.processes["worker"].hanging():
+        wait_for(lambda: reload(tab), "Traefik's news of the server's end", pause=1.0)
+        expect(tab.get_by_role("heading", level=2)).to_have_text("Waking your notebook…")
+        expect(tab.locator("#panel [aria-current=step]")).to_contain_text("1st in the queue")
     lab.wait()
     expect(lab.file("First.ipynb")).to_be_visible()
 
@@ -77,7 +83,7 @@ def test_from_the_frame_the_notebook_opens_in_a_tab_and_wakes_there(
 def test_a_launch_in_a_window_works_and_close_leads_back_to_the_course(visit: Visit, exercise: Link) -> None:
     zoe = visit("zoe")
     bench = zoe.launch_in_window(exercise)
-    bench.open().open_notebook("First.ipynb").run(0, "six times seven is 42")
+    bench.open().open_notebook("First.ipynb").run("six times seven is 42")
     bench.submit()
     expect(bench.facts).to_contain_text("Your course has it.")
 
@@ -99,18 +105,19 @@ def test_two_assignments_in_two_frames_of_one_page_both_work(stack: Stack, visit
         build(stack, link, f"print('this is {link.title}')")
     zoe = visit("zoe", viewport={"width": 1800, "height": 900})
     zoe.open_course()
-    frames = "".join(
-        f'<iframe id="{link.id}" style="width: 49%; height: 97vh" src="/course/open/{link.id}?target=iframe"></iframe>'
-        for link in links
+    style = "<style>iframe { width: 49%; height: 97vh }</style>"
+    frames = (
+        f'<iframe id="{link.id}" src="/course/open/{link.id}?target=iframe"></iframe>' for link in links
     )
+    page = style + "".join(frames)
     both = f"{stack.campus.url}/course/both"
-    zoe.page.route(both, lambda route: route.fulfill(body=frames, content_type="text/html"))
+    zoe.page.route(both, lambda route: route.fulfill(body=page, content_type="text/html"))
     zoe.page.goto(both)
     benches = [Workbench(zoe.page, zoe.page.frame_locator(f"#{link.id}")) for link in links]
     for bench in benches:
         expect(bench.panel).to_be_hidden(timeout=LOADED)
     for bench, link in zip(benches, links, strict=True):
-        bench.open().open_notebook("First.ipynb").run(0, f"this is {link.title}")
+        bench.open().open_notebook("First.ipynb").run(f"this is {link.title}")
     for bench in benches:
         bench.submit()
     hosts = [urlsplit(url).hostname for url in zoe.kernel_channels()]

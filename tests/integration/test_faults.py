@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -330,34 +329,26 @@ def digest(stack: Stack, volume: str) -> str:
 
 
 def test_a_gradebook_that_fails_for_a_while_gets_it_later(stack: Stack, exercise: Exercise) -> None:
-    stack.campus.fail_next("scores", 500)
-    stack.campus.fail_next("scores", 429, headers={"Retry-After": "7"})
-    before = len(stack.campus.log)
-    handed = []
-    for _ in range(2):
-        person = enrol(stack)
-        workbench = person.launch(exercise.link)
+    workbenches = [enrol(stack).launch(exercise.link) for _ in range(2)]
+    for workbench in workbenches:
         workbench.enter()
+    told = []
+    for workbench, status, headers in zip(workbenches, (429, 500), ({"Retry-After": "8"}, {}), strict=True):
+        before = len(stack.campus.log.refused("scores"))
+        stack.campus.fail_next("scores", status, headers=headers)
         workbench.submit()
-        workbench.wait_for_submission("waiting")
-        wait_for(lambda: refusals(stack, before) == len(handed) + 1, "a refusal")
-        handed.append((person, workbench, workbench.status()["submission"]["submitted_at"]))
-    for person, workbench, submitted_at in handed:
-        assert workbench.status()["submission"]["lms"] == "waiting"
-        told = workbench.wait_for_submission()
-        assert told["submitted_at"] == submitted_at
-        [score] = scores(stack, exercise.link, person)
-        assert score.submitted_at is not None
-        assert score.submitted_at[:19] == submitted_at[:19]
-    entries = [entry for entry in list(stack.campus.log)[before:] if entry.endpoint == "scores"]
-    assert [entry.status for entry in entries] == [500, 429, 204, 204]
-    assert entries[3].at - entries[1].at >= timedelta(seconds=7)
-
-
-def refusals(stack: Stack, since: int) -> int:
-    """Return how many scores campus refused since its log had so many entries."""
-    entries: list[Any] = list(stack.campus.log)[since:]
-    return sum(entry.endpoint == "scores" and not entry.accepted for entry in entries)
+        told.append(workbench.wait_for_submission("waiting"))
+        wait_for(lambda before=before: len(stack.campus.log.refused("scores")) > before, "the refusal")
+    busy, failed = stack.campus.log.refused("scores")[-2:]
+    assert (busy.status, failed.status) == (429, 500)
+    for workbench, waiting in zip(workbenches, told, strict=True):
+        assert workbench.wait_for_submission() == waiting | {"lms": "delivered"}
+    first, second = (scores(stack, exercise.link, workbench.person) for workbench in workbenches)
+    assert (len(first), len(second)) == (1, 1)
+    assert first[0].received - busy.at >= timedelta(seconds=8)
+    for score, waiting in zip((*first, *second), told, strict=True):
+        handed_in = datetime.fromisoformat(str(score.submitted_at))
+        assert abs(handed_in - datetime.fromisoformat(waiting["submitted_at"])) < timedelta(seconds=0.01)
 
 
 def test_a_token_that_is_no_longer_taken_is_renewed(

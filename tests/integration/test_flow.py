@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from ipylti import models
+from ipylti import models, volatile
 from ipylti.gate import COOKIE, FRESH, Gatekeeper
+from ipylti.volatile import Board
 from tests.campus.wire import Score
 from tests.integration.conftest import Exercise, enrol, new_link
 from tests.kernel import Kernel
@@ -91,7 +92,10 @@ def test_before_the_teacher_saved_anything_a_student_is_told_to_wait(stack: Stac
     workbench = student.launch(link)
     workbench.wait("not_ready")
     teacher = Person(stack.campus, "nora").launch(link).enter()
+    board = Board(volatile.connect(stack.redis_url))
+    before = board.read(workbench.workspace).at
     workbench = workbench.reload()
+    wait_for(lambda: board.read(workbench.workspace).at > before, "another look at the base")
     assert workbench.wait("not_ready")["url"] is None
     assert workbench.view == "not_ready"
     assert "hasn't saved anything yet" in workbench.page.text

@@ -5,8 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.chrome import chromium
 from tests.parts import postgresql_server, redis_server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; one for all tests, since Playwright can be entered once in a thread."""
+    with chromium() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

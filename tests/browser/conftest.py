@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Error, expect
 
-from tests.browser.chrome import chromium
 from tests.browser.people import SOON, Visitor
 from tests.campus.course import Link, new_link_id
 from tests.person import Person
@@ -28,12 +27,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Chromium."""
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> None:
+    """How long what is expected of a page may take."""
     expect.set_options(timeout=SOON)
-    with chromium() as made:
-        yield made
 
 
 @pytest.hookimpl(wrapper=True)

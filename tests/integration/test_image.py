@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Frame, Page, sync_playwright
+from playwright.sync_api import Browser, Frame, Page
 
 from tests.integration.conftest import podman
 from tests.parts import Process, free_port, wait_for
@@ -160,19 +160,6 @@ def traefik_before(lab: Lab, port: int, folder: Path) -> Process:
     file.write_text(json.dumps({"http": config}))
     command = [str(Path(sys.executable).parent / "traefik"), f"--entryPoints.web.address=127.0.0.1:{port}"]
     return Process("traefik", [*command, f"--providers.file.filename={file}"], folder)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium: the distribution's, or Playwright's own where there is none."""
-    packaged = Path("/usr/bin/chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=packaged if packaged.exists() else None,
-            args=["--no-sandbox", "--test-third-party-cookie-phaseout"],
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

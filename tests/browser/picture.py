@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from playwright.sync_api import expect
 
-from tests.browser.chrome import chromium
 from tests.browser.people import LOADED, SOON, Lab, Visitor, Workbench
 from tests.campus.course import Link, first_links
+from tests.chrome import chromium
 
 NAME = "First steps.ipynb"
 

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -38,6 +39,9 @@ from tests.parts import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: Seconds without a line in Traefik's log after which it has nothing to do.
+QUIET = 1.5
 
 #: Seconds for everything to answer after the start.
 READY = 60.0
@@ -196,11 +200,22 @@ class Stack:
     @contextlib.contextmanager
     def without(self, name: str) -> Iterator[None]:
         """Do without a part for the length of a block."""
+        if name == "podman":
+            self.settle()
         self.kill(name)
         try:
             yield
         finally:
             self.revive(name)
+
+    def settle(self) -> None:
+        """Wait until Traefik has looked at all that happened to containers.
+
+        Where Podman goes away while Traefik inspects them one by one, those that it has not come to lose their
+        routes until Podman is back. Each look leaves lines in its log.
+        """
+        log = self.processes["traefik"].log
+        wait_for(lambda: time.time() - log.stat().st_mtime > QUIET, "Traefik's peace")
 
     def ready(self) -> bool:
         """Return whether the tool says that all it depends on is there."""

@@ -211,8 +211,8 @@ class Stack:
     def settle(self) -> None:
         """Wait until Traefik has looked at all that happened to containers.
 
-        Where Podman goes away while Traefik inspects them one by one, those that it has not come to lose their
-        routes until Podman is back. Each look leaves lines in its log.
+        Where Podman goes away while Traefik inspects them one by one, those that it has not come to lose
+        their routes until Podman is back. Each look leaves lines in its log.
         """
         log = self.processes["traefik"].log
         wait_for(lambda: time.time() - log.stat().st_mtime > QUIET, "Traefik's peace")

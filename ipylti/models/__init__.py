@@ -1,8 +1,10 @@
 """The tables. SQLAlchemy 2; migrations stand beside them and are run by ``ipylti db upgrade``."""
 
-from ipylti.models.courses import Assignment, Context, Person, ResourceLink
+from ipylti.models.audit import AuditEntry
+from ipylti.models.courses import Assignment, Blueprint, Context, Member, Person, ResourceLink
 from ipylti.models.meta import Base, make_engine, now
-from ipylti.models.platforms import Deployment, Registration, ToolKey
+from ipylti.models.platforms import Deployment, Invitation, Registration, ToolKey
+from ipylti.models.privacy import Erasure
 from ipylti.models.work import (
     Launch,
     OutboxItem,
@@ -15,10 +17,15 @@ from ipylti.models.work import (
 
 __all__ = [
     "Assignment",
+    "AuditEntry",
     "Base",
+    "Blueprint",
     "Context",
     "Deployment",
+    "Erasure",
+    "Invitation",
     "Launch",
+    "Member",
     "OutboxItem",
     "OutboxState",
     "Person",

@@ -1,5 +1,7 @@
 """The declarative base, column types and the engine."""
 
+import sqlite3
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,6 +55,9 @@ class Base(orm.DeclarativeBase):
     }
 
 
+#: Seconds that somebody waits for another one's write to an SQLite database.
+_PATIENCE = 15.0
+
 #: Execution option of a connection whose transaction only reads: on SQLite it then waits for no writer.
 READ_ONLY = "ipylti_read_only"
 
@@ -68,13 +73,14 @@ def make_engine(url: str) -> Engine:
     """
     if not url.startswith("sqlite"):
         return _created(url, pool_pre_ping=True, pool_size=10, connect_args={"connect_timeout": 5})
-    engine = _created(url, connect_args={"timeout": 15})
+    engine = _created(url, connect_args={"timeout": _PATIENCE})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         # The module must not begin transactions by itself: "begin" below does.
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "reset")
@@ -91,9 +97,27 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Put a database into WAL mode, which it then stays in.
+
+    Of several that do so to a new database together, SQLite refuses all but one at once, whatever time-out it
+    was given: whoever waits with a lock held could wait for ever ("sqlite3_busy_handler").
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
 def _created(url: str, **options: Any) -> Engine:
     try:
-        return sa.create_engine(url, **options)
+        # What an error's words would show of a statement's values are names and secrets.
+        return sa.create_engine(url, hide_parameters=True, **options)
     except ImportError as err:
         raise SettingsError(f"sqlalchemy.url: {err} (ipylti[postgresql] brings it)") from err
     except (sa.exc.ArgumentError, ValueError):

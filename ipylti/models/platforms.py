@@ -10,7 +10,12 @@ from ipylti.models.meta import Base, now
 
 
 class Registration(Base):
-    """The tool as one platform knows it: endpoints and keys belong to (``issuer``, ``client_id``)."""
+    """The tool as one platform knows it: endpoints and keys belong to (``issuer``, ``client_id``).
+
+    :param name: what people call the platform; for lists.
+    :param awaits_deployment: whether the first deployment that launches is to be taken: an administrator's
+        invitation made this registration, and the platform did not say which deployments there are.
+    """
 
     __tablename__ = "registrations"
     __table_args__ = (sa.UniqueConstraint("issuer", "client_id"),)
@@ -22,6 +27,8 @@ class Registration(Base):
     token_url: Mapped[str]
     jwks_url: Mapped[str]
     token_audience: Mapped[str | None]
+    name: Mapped[str] = mapped_column(default="", server_default="")
+    awaits_deployment: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     quirks: Mapped[dict[str, Any]] = mapped_column(default=dict)
     enabled: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -42,6 +49,26 @@ class Deployment(Base):
     deployment_id: Mapped[str]
 
     registration: Mapped[Registration] = relationship(back_populates="deployments")
+
+
+class Invitation(Base):
+    """A dynamic registration that an administrator of the tool has allowed: once, and not for ever.
+
+    :param digest: SHA-256 (hex) of the token in the invitation's URL.
+    :param used_at: when it was taken; from then on it is good for nothing.
+    :param registration_id: what it became.
+    """
+
+    __tablename__ = "invitations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    registration_id: Mapped[int | None] = mapped_column(
+        sa.ForeignKey("registrations.id", ondelete="SET NULL")
+    )
 
 
 class ToolKey(Base):

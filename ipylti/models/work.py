@@ -97,6 +97,7 @@ class Submission(Base):
     :param submitted_at: when the person pressed Submit; kept, however late the platform gets to know.
     :param copying_since: when its copy was first about to be made; see :class:`Workspace`.
     :param digest: SHA-256 (hex) over the copy's manifest, once it is frozen.
+    :param manifest: the beginning of that manifest (:mod:`ipylti.servers.copier`), to show what is in it.
     """
 
     __tablename__ = "submissions"
@@ -112,6 +113,7 @@ class Submission(Base):
     copying_since: Mapped[datetime | None]
     frozen_at: Mapped[datetime | None]
     digest: Mapped[str | None]
+    manifest: Mapped[str | None] = mapped_column(deferred=True)
     size: Mapped[int | None] = mapped_column(sa.BigInteger)
     files: Mapped[int | None]
 
@@ -125,6 +127,7 @@ class OutboxItem(Base):
 
     :param timestamp: the score's own time stamp, strictly rising per (resource link, person).
     :param next_at: when it is tried next, while waiting.
+    :param resent_at: when somebody sent it again, after it had failed for good.
     :param error: the code of the last failure.
     """
 
@@ -140,6 +143,7 @@ class OutboxItem(Base):
     next_at: Mapped[datetime] = mapped_column(default=now)
     error: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
+    resent_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
     submission: Mapped[Submission] = relationship(back_populates="outbox")

@@ -46,6 +46,21 @@ class RefusedMessage(IpyltiError):
     code = "message.refused"
 
 
+class UnknownDeployment(RefusedMessage):
+    """A verified message came from a deployment that is not known of a known registration.
+
+    Issuer, client id and deployment are what an administrator needs to make it known; they are no secrets.
+    """
+
+    code = "message.deployment"
+
+    def __init__(self, issuer: str, client_id: str, deployment: str) -> None:
+        super().__init__("a deployment that is not known")
+        self.issuer = issuer
+        self.client_id = client_id
+        self.deployment = deployment
+
+
 class PlatformRefused(IpyltiError):
     """The platform answered the authentication request with an OAuth ``error`` instead of a message."""
 

@@ -3,16 +3,19 @@
 import contextlib
 import logging
 import re
-import secrets
 import time
+from collections.abc import Callable
+from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.events import NewResponse, subscriber
 from pyramid.request import Request
 from sqlalchemy.exc import SQLAlchemyError
 
+from ipylti import security, trace
 from ipylti.platforms import Platforms
 from ipylti.services import Services, tool_path
+from ipylti.trace import Trace
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +45,25 @@ class FrameOrigins:
                 self._next = time.monotonic() + _REMEMBERED
         return self._origins
 
+    def forget(self) -> None:
+        """Ask the database at the next answer: a platform has come."""
+        self._next = 0.0
+
 
 def request_id(request: Request) -> str:
     """Return the id of this request: the one that the proxy gave it, or a new one."""
     given = request.headers.get("X-Request-Id", "")
-    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if _REQUEST_ID.fullmatch(given) else trace.new_id()
+
+
+def tracing(handler: Callable[[Request], Any], _registry: Any) -> Callable[[Request], Any]:
+    """Have all that a request does, and causes, carry its id."""
+
+    def traced(request: Request) -> Any:
+        with trace.begun(Trace(request.request_id)):
+            return handler(request)
+
+    return traced
 
 
 @subscriber(NewResponse)
@@ -77,7 +94,8 @@ def _policy(request: Request) -> str:
     known = request.registry["ipylti.frame_origins"].current()
     # Where the launch was not found, the request has no context at all.
     context = getattr(request, "context", None)
-    ancestors = {*known, *getattr(context, "frame_origins", ())} - {own}
+    framed_by = request.environ.get(security.FRAMED_BY, ())
+    ancestors = {*known, *getattr(context, "frame_origins", ()), *framed_by} - {own}
     return "; ".join(
         (
             "default-src 'none'",
@@ -86,7 +104,7 @@ def _policy(request: Request) -> str:
             f"img-src 'self' {own}",
             "connect-src 'self'",
             f"frame-src {notebooks}",
-            f"form-action 'self' {notebooks}",
+            " ".join(("form-action 'self'", notebooks, *getattr(context, "form_targets", ()))),
             "base-uri 'none'",
             " ".join(("frame-ancestors", own, *sorted(ancestors))),
         )
@@ -108,4 +126,5 @@ def _partition_cookies(event: NewResponse) -> None:
 def includeme(config: Configurator) -> None:
     """Add the request id, and what the subscriber above needs."""
     config.add_request_method(request_id, reify=True)
+    config.add_tween("ipylti.headers.tracing", over="pyramid_tm.tm_tween_factory")
     config.registry["ipylti.frame_origins"] = FrameOrigins(config.registry["ipylti.services"])

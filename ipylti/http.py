@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -33,6 +33,9 @@ URL_LENGTH = 4000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
 _CHUNK = 64 * 1024
+
+#: What ``localhost`` and all names below it mean, as browsers have it: no resolver is asked (RFC 6761, 6.3).
+_LOOPBACK = ("127.0.0.1", "::1")
 
 _GLOBAL_6 = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
@@ -60,6 +63,8 @@ class OutgoingHTTP:
         platforms in the same house, and for tests.
     :param timeout: seconds for everything that one call does, redirects included.
     :param max_bytes: the longest body.
+    :param told: called for each request with its outcome (``ok``, ``refused`` for a status of 4xx, ``failed``
+        for 5xx, ``unreachable`` where there was no whole answer) and the seconds that it took.
 
     Every method raises :class:`ipylti.errors.OutgoingError` where there is no whole answer: ``http.address``
     (a URL or address that is not allowed), ``http.connect``, ``http.tls``, ``http.timeout``,
@@ -72,11 +77,13 @@ class OutgoingHTTP:
         allow_private: bool = False,
         timeout: float = 5.0,
         max_bytes: int = 1024 * 1024,
+        told: Callable[[str, float], None] | None = None,
     ) -> None:
         self._user_agent = user_agent
         self._allow_private = allow_private
         self._timeout = timeout
         self._max_bytes = max_bytes
+        self._told = told or _tell_nobody
         self._tls = ssl.create_default_context()
 
     def get_json(
@@ -173,6 +180,17 @@ class OutgoingHTTP:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: "_Deadline"
     ) -> Answer:
         """Send one request and read its answer."""
+        begun, outcome = time.monotonic(), "unreachable"
+        try:
+            answer = self._sent(method, url, headers, body, deadline)
+            outcome = "ok" if answer.status < 400 else "refused" if answer.status < 500 else "failed"
+            return answer
+        finally:
+            self._told(outcome, time.monotonic() - begun)
+
+    def _sent(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline: "_Deadline"
+    ) -> Answer:
         self._check_url(url)
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -239,7 +257,12 @@ class OutgoingHTTP:
                     raise OutgoingError(f"{host} has a private address", code="http.address")
         failure: OSError | None = None
         for number, (family, kind, protocol, _, address_and_port) in enumerate(addresses):
-            sock = socket.socket(family, kind, protocol)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as err:
+                # A machine without IPv6 still reads of such addresses.
+                failure = err
+                continue
             try:
                 # A dead address (often the IPv6 one) leaves time for the others.
                 sock.settimeout(deadline.left(host) / (len(addresses) - number))
@@ -316,6 +339,10 @@ def is_web_url(text: str) -> bool:
     )
 
 
+def _tell_nobody(_outcome: str, _seconds: float) -> None:
+    """Nobody counts."""
+
+
 def origin(url: str) -> str:
     """Return a web URL's origin (RFC 6454), without the port where it is the scheme's own.
 
@@ -348,10 +375,12 @@ def is_public(address: str) -> bool:
 def _resolved(host: str, port: int, deadline: _Deadline) -> list[Any]:
     """Return the host's addresses as ``getaddrinfo`` does, but in time: the resolver knows no time-out."""
     results: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+    names = _LOOPBACK if _is_localhost(host) else (host,)
 
     def resolve() -> None:
         try:
-            results.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+            found = [socket.getaddrinfo(name, port, type=socket.SOCK_STREAM) for name in names]
+            results.put([address for each in found for address in each])
         except (OSError, UnicodeError) as err:
             results.put(err)
 
@@ -364,6 +393,11 @@ def _resolved(host: str, port: int, deadline: _Deadline) -> list[Any]:
         cause = found if isinstance(found, Exception) else None
         raise OutgoingError(f"{host}: no address", code="http.connect") from cause
     return found
+
+
+def _is_localhost(host: str) -> bool:
+    """Return whether a host is this machine by its name."""
+    return ("." + host.rstrip(".").lower()).endswith(".localhost")
 
 
 def _target(url: str) -> str:

@@ -5,15 +5,16 @@ transaction. A worker then makes the copy; only after that is the platform told.
 """
 
 import logging
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, sessionmaker
 
-from ipylti import ids, models
+from ipylti import about, audit, ids, limits, models, trace
 from ipylti.errors import AccessDenied
 from ipylti.jobs import Jobs
 from ipylti.lti.claims import SCOPE_SCORE
+from ipylti.lti.scores import next_timestamp
 from ipylti.servers.spawner import Spawner, VolumeSpec
 from ipylti.settings import Settings
 from ipylti.volatile import Locks
@@ -55,6 +56,8 @@ def submit(db: Session, launch: models.Launch, moment: datetime) -> models.Submi
             )
         )
     db.flush()
+    actor = trace.person(launch.person_id)
+    audit.record(db, actor, "submission made", workspace=workspace, submission=submission.id, number=number)
     return submission
 
 
@@ -72,6 +75,28 @@ def latest(db: Session, workspace: str) -> models.Submission | None:
     return db.scalars(query.order_by(models.Submission.number.desc()).limit(1)).first()
 
 
+def find_for_review(db: Session, launch: models.Launch, sub: str) -> models.Submission | None:
+    """Return the newest submission of a person at the launch's link, if the launch may see it."""
+    query = (
+        sa.select(models.Submission)
+        .join(models.Launch)
+        .join(models.Person)
+        .where(models.Launch.resource_link_id == launch.resource_link_id, models.Person.sub == sub)
+        .order_by(models.Submission.id.desc())
+    )
+    found = db.scalars(query.limit(1)).first()
+    return visible(db, launch, found.id) if found is not None else None
+
+
+def visible(db: Session, launch: models.Launch, submission_id: int) -> models.Submission | None:
+    """Return a submission, if the launch may see it: staff those of their assignment, everybody their own."""
+    found = db.get(models.Submission, submission_id)
+    if found is None or found.workspace.assignment_id != launch.workspace.assignment_id:
+        return None
+    own = found.workspace.person_id == launch.person_id
+    return found if launch.staff or own else None
+
+
 def _rising(db: Session, launch: models.Launch, moment: datetime) -> datetime:
     """Return the score's time stamp: the moment, but at least a second after the one before it.
 
@@ -81,8 +106,7 @@ def _rising(db: Session, launch: models.Launch, moment: datetime) -> datetime:
     query = sa.select(sa.func.max(models.OutboxItem.timestamp)).filter_by(
         resource_link_id=launch.resource_link_id, person_id=launch.person_id
     )
-    last = db.scalar(query)
-    return moment if last is None else max(moment, last + timedelta(seconds=1))
+    return next_timestamp(db.scalar(query), moment)
 
 
 class Freezer:
@@ -122,6 +146,7 @@ class Freezer:
                 submission.digest = copied.digest
                 submission.size = copied.size
                 submission.files = copied.files
+                submission.manifest = "\n".join(copied.entries)
                 item = submission.outbox
                 item_id = item.id if item else None
         log.info("submission frozen", extra={"submission": submission_id, "digest": copied.digest})
@@ -148,8 +173,9 @@ class Freezer:
                 instance=self.settings.instance,
                 assignment=assignment.id,
                 workspace=submission.workspace_id,
+                about=about.of_submission(submission),
             )
-            return submission.workspace.volume, target, assignment.image or self.settings.image
+            return submission.workspace.volume, target, limits.copier_image(self.settings, assignment)
 
     def unfrozen(self) -> list[int]:
         """Return the submissions whose copy is still to be made, oldest first."""

@@ -23,6 +23,11 @@ CONTEXT = _LTI + "context"
 TOOL_PLATFORM = _LTI + "tool_platform"
 LAUNCH_PRESENTATION = _LTI + "launch_presentation"
 CUSTOM = _LTI + "custom"
+FOR_USER = _LTI + "for_user"
+_DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/"
+DEEP_LINKING_SETTINGS = _DEEP_LINKING + "deep_linking_settings"
+CONTENT_ITEMS = _DEEP_LINKING + "content_items"
+DEEP_LINKING_DATA = _DEEP_LINKING + "data"
 AGS_ENDPOINT = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 NRPS_SERVICE = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
 
@@ -38,6 +43,7 @@ SCOPES = (SCOPE_LINE_ITEM, SCOPE_RESULT_READ, SCOPE_SCORE, SCOPE_MEMBERS_READ)
 LINE_ITEM_TYPE = "application/vnd.ims.lis.v2.lineitem+json"
 LINE_ITEMS_TYPE = "application/vnd.ims.lis.v2.lineitemcontainer+json"
 RESULTS_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+MEMBERS_TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
 SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
 
 CUSTOM_ASSIGNMENT = "ipylti_assignment"
@@ -121,6 +127,17 @@ class Claims:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise self.refuse(claim, "not an array of strings")
         return tuple(value)
+
+    def truth(self, claim: str) -> bool | None:
+        """Return a boolean, None if absent; some platforms write it as a string."""
+        value = self.raw(claim)
+        if value is None or value == "":
+            return None
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower())
+        if not isinstance(value, bool):
+            raise self.refuse(claim, "neither true nor false")
+        return value
 
     def object(self, claim: str) -> "Claims | None":
         """Return an object, None if absent."""

@@ -87,6 +87,13 @@ def rotate(keys: Iterable[ToolKey], now: datetime) -> list[ToolKey]:
     return [new, *ending]
 
 
+def is_due(keys: Iterable[ToolKey], now: datetime, lifetime: timedelta) -> bool:
+    """Return whether the key that signs has done so for longer than ``lifetime``, and no successor waits."""
+    known = published(keys, now)
+    signing = next((key for key in known if key.activates <= now), None)
+    return signing is not None and signing is known[0] and now - signing.activates > lifetime
+
+
 def public_jwks(keys: Iterable[ToolKey], now: datetime) -> dict[str, list[dict[str, str]]]:
     """Return the JSON Web Key Set to publish now: of each key the public members by name, nothing else."""
     return {

@@ -3,6 +3,8 @@
 A set is kept in this process' memory and in the shared cache. It is fetched anew when it is an hour old, or
 when a key id is asked for that is not in it, but not more than once in 30 s: else anybody with a made-up key
 id could have us call the platform at will. While the platform does not answer, what is remembered serves on.
+One thread asks a platform. Others go on with what is remembered, or wait for it, but not for long: a platform
+that hangs must not take the threads that serve everybody's launches.
 """
 
 import contextlib
@@ -29,6 +31,9 @@ FRESH = 3600
 
 #: Seconds between two fetches of one set, whatever the reason.
 PAUSE = 30
+
+#: Seconds for which a launch waits for another's fetch of a set of which nothing is remembered.
+PATIENCE = 2.0
 
 #: Seconds for which a set serves while it can't be fetched.
 OUTAGE = 7 * 24 * 3600
@@ -58,7 +63,8 @@ class PlatformKeys:
     """Finds platforms' keys; threads share it.
 
     :param cache: shared by all processes, so that one of them asks for all.
-    :param locks: shared by all processes; without it only this one's threads wait for each other.
+    :param locks: shared by all processes; without it only this one's threads wait for each other. One has to
+        last for a fetch, and is to be waited for as long as :data:`PATIENCE`.
     :param clock: seconds since 1970.
     """
 
@@ -90,21 +96,31 @@ class PlatformKeys:
     def _serves(self, known: _Set, kid: str) -> bool:
         """Return whether the set answers for this key id without asking anybody."""
         now = self._clock()
-        believed = now - known.fetched < OUTAGE
-        if believed and kid in known.keys and now - known.fetched < FRESH:
-            return True
-        return believed and now - known.tried < PAUSE
+        if not self._believed(known):
+            return False
+        return (kid in known.keys and now - known.fetched < FRESH) or now - known.tried < PAUSE
+
+    def _believed(self, known: _Set) -> bool:
+        """Return whether the set still counts, fresh or not."""
+        return self._clock() - known.fetched < OUTAGE
 
     def _renewed(self, url: str, kid: str) -> _Set:
-        """Return the newest set that can be had, and remember it."""
-        with self._locked(url):
+        """Return the newest set that can be had, and remember it.
+
+        :raises PlatformUnreachable: somebody else asks for it, too, and takes long.
+        """
+        remembered = self._sets.get(url)
+        usable = remembered is not None and self._believed(remembered) and kid in remembered.keys
+        with self._locked(url, 0 if usable else PATIENCE) as mine:
             # Another thread may have fetched while this one waited, and another process before that.
             found = [each for each in (self._sets.get(url), self._shared(url)) if each is not None]
             known = max(found, key=lambda each: (each.fetched, each.tried), default=None)
             if known is not None:
                 self._sets[url] = known
-                if self._serves(known, kid):
+                if self._serves(known, kid) or (usable and not mine):
                     return known
+            if not mine:
+                raise PlatformUnreachable("the key set is being fetched, and that takes long")
             return self._fetched(url, known)
 
     def _fetched(self, url: str, known: _Set | None) -> _Set:
@@ -136,15 +152,24 @@ class PlatformKeys:
         return _Set(usable_keys(record["jwks"]), record["fetched"], record["fetched"])
 
     @contextlib.contextmanager
-    def _locked(self, url: str) -> Iterator[None]:
-        """Let one thread of one process at a time renew a set."""
+    def _locked(self, url: str, patience: float) -> Iterator[bool]:
+        """Let one thread of one process at a time renew a set; give whether it is this one.
+
+        :param patience: seconds to wait for another thread.
+        """
         with self._guard:
             thread = self._threads.setdefault(url, threading.Lock())
-        across: AbstractContextManager[object] = (
-            self._locks(_cache_key(url)) if self._locks else contextlib.nullcontext()
-        )
-        with thread, across:
-            yield
+        if not thread.acquire(timeout=patience):
+            yield False
+            return
+        try:
+            across: AbstractContextManager[object] = (
+                self._locks(_cache_key(url)) if self._locks else contextlib.nullcontext(True)
+            )
+            with across as held:
+                yield held is not None
+        finally:
+            thread.release()
 
 
 def usable_keys(content: Any) -> dict[str, RSAPublicKey]:

@@ -75,6 +75,26 @@ class History:
 
 
 @dataclass(frozen=True)
+class DeepLinkingSettings:
+    """What a platform wants chosen, and where the answer goes (Deep Linking 2.0, "deep linking settings").
+
+    :param return_url: where the answer is posted.
+    :param accept_types: kinds of content items that may be returned.
+    :param accept_multiple: whether it may be several.
+    :param accept_line_item: whether an item may bring a line item along; None where the platform doesn't say.
+    :param data: an opaque text that the answer has to repeat.
+    :param title: suggested by the platform.
+    """
+
+    return_url: str
+    accept_types: tuple[str, ...]
+    accept_multiple: bool = False
+    accept_line_item: bool | None = None
+    data: str | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
 class Presentation:
     """How the platform shows the tool, and where to go when the person closes it."""
 
@@ -137,6 +157,42 @@ def presentation(message: Claims) -> Presentation:
         locale=found.text("locale") or message.text("locale"),
         return_url=back if back and is_web_url(back) else None,
     )
+
+
+def deep_linking_settings(message: Claims) -> DeepLinkingSettings:
+    """Read what is to be chosen, required in a Deep Linking request.
+
+    :raises RefusedMessage: ``message.deep_linking``: it is missing, or has no usable return URL.
+    """
+    found = message.object(claims.DEEP_LINKING_SETTINGS)
+    if found is None:
+        raise message.refuse(claims.DEEP_LINKING_SETTINGS, "missing", "message.deep_linking")
+    return_url = found.url("deep_link_return_url")
+    types = found.strings("accept_types")
+    if return_url is None or types is None:
+        raise message.refuse(claims.DEEP_LINKING_SETTINGS, "incomplete", "message.deep_linking")
+    data = found.raw("data")
+    if data is not None and not isinstance(data, str):
+        raise found.refuse("data", "not a string", "message.deep_linking")
+    return DeepLinkingSettings(
+        return_url=return_url,
+        accept_types=types,
+        accept_multiple=found.truth("accept_multiple") or False,
+        accept_line_item=found.truth("accept_lineitem"),
+        data=data,
+        title=found.text("title"),
+    )
+
+
+def for_user(message: Claims) -> str:
+    """Read whose submission is to be reviewed (Submission Review 1.0, "for_user claim").
+
+    :raises RefusedMessage: ``message.for_user``: it is missing, or names nobody.
+    """
+    found = message.object(claims.FOR_USER)
+    if found is None:
+        raise message.refuse(claims.FOR_USER, "missing", "message.for_user")
+    return found.identifier("user_id", "message.for_user")
 
 
 def custom(message: Claims) -> dict[str, str]:

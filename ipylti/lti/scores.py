@@ -5,19 +5,20 @@ exact, and ``/scores`` goes onto the line item's path, before a query that it ma
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ipylti.errors import OutgoingError, ServiceError
+from ipylti.errors import ServiceError
 from ipylti.http import Answer, OutgoingHTTP, is_web_url
 from ipylti.lti import claims, paging, services, strict_json
 from ipylti.lti.parts import AgsEndpoint
 from ipylti.lti.registrations import Quirks, Registration
 from ipylti.lti.stores import Locks
 from ipylti.lti.tokens import AccessTokens
+from ipylti.lti.urls import with_path, with_query
 
 ACTIVITY_PROGRESS = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
 GRADING_PROGRESS = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
@@ -26,6 +27,12 @@ CANVAS_SUBMISSION = "https://canvas.instructure.com/lti/submission"
 
 #: Seconds for one request; gradebooks can be slow.
 TIMEOUT = 20.0
+
+#: Member of a line item -> the parameter that filters by it (AGS 2.0, "Container request filters").
+_FILTERS = {"resourceId": "resource_id", "tag": "tag", "resourceLinkId": "resource_link_id"}
+
+#: Scopes that let line items be read.
+_READING = (claims.SCOPE_LINE_ITEM, claims.SCOPE_LINE_ITEM_READ)
 
 #: Line items of a page, where the platform may be told.
 LIMIT = 100
@@ -82,6 +89,18 @@ class Score:
         return content
 
 
+@dataclass(frozen=True)
+class Result:
+    """What stands in the gradebook for one person (AGS 2.0, "Result service").
+
+    :param score: of ``maximum``, None where no grade stands.
+    """
+
+    user_id: str
+    score: float | None
+    maximum: float | None
+
+
 def handed_in(
     user_id: str,
     submitted_at: datetime,
@@ -110,9 +129,15 @@ def handed_in(
         timestamp=timestamp,
         activity_progress=quirks.submit_progress,
         grading_progress="PendingManual",
+        comment=_comment(submitted_at) if quirks.submission_comment else None,
         submitted_at=submitted_at,
         canvas=canvas,
     )
+
+
+def _comment(submitted_at: datetime) -> str:
+    """Return the words for people who see nothing else of a score without points."""
+    return f"Handed in {submitted_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def next_timestamp(previous: datetime | None, now: datetime) -> datetime:
@@ -154,18 +179,22 @@ class Scores:
         tag: str,
         label: str,
         maximum: float,
+        blueprint: str | None = None,
         gone: str | None = None,
     ) -> str:
         """Return the URL of the line item for an assignment.
 
-        It is the message's own, else the one with our ``resource_id`` and ``tag``, else a new one.
+        It is the message's own, else the one with our ``resource_id`` and ``tag``, else the one that the
+        platform made for the link when Deep Linking put it there, else a new one.
 
         :param resource_link_id: the platform's id of the link, to which a new line item is tied.
         :param resource_id: the assignment's id.
         :param tag: what the line item is for, where an assignment has several.
+        :param blueprint: the ``resourceId`` that Deep Linking gave; all copies of the link have it, so it
+            counts only together with the link.
         :param gone: a line item that was not found any more, so it is not the answer.
-        :raises ServiceError: ``lineitem.not_offered``, ``lineitem.answer``, ``service.paging``, or one of
-            :mod:`ipylti.lti.services` and :meth:`AccessTokens.get`.
+        :raises ServiceError: ``lineitem.not_offered``, ``lineitem.busy``, ``lineitem.answer``,
+            ``service.paging``, or one of :mod:`ipylti.lti.services` and :meth:`AccessTokens.get`.
         """
         if ags.line_item is not None and ags.line_item != gone:
             return ags.line_item
@@ -173,10 +202,13 @@ class Scores:
         scope = claims.SCOPE_LINE_ITEM if writable else claims.SCOPE_LINE_ITEM_READ
         if ags.line_items is None or scope not in ags.scopes:
             raise ServiceError("no line items for this launch", code="lineitem.not_offered", retry=False)
-        with self._locks(f"lineitem:{registration.id}:{ags.line_items}:{resource_id}:{tag}"):
-            found = self._found(registration, scope, ags.line_items, resource_id, tag, gone)
-            if found is not None:
-                return found
+        with self._locks(f"lineitem:{registration.id}:{ags.line_items}:{resource_id}:{tag}") as held:
+            if held is None:
+                raise ServiceError("another job looks for it", code="lineitem.busy", retry=True)
+            for wanted in _filters(resource_link_id, resource_id, tag, blueprint):
+                found = self._found(registration, scope, ags.line_items, wanted, gone)
+                if found is not None:
+                    return found
             if not writable:
                 raise ServiceError("line items may only be read", code="lineitem.not_offered", retry=False)
             item = {
@@ -188,6 +220,29 @@ class Scores:
             }
             return self._created(registration, ags.line_items, item)
 
+    def has_line_item(self, registration: Registration, line_item: str, scopes: Collection[str]) -> bool:
+        """Return whether a line item is there: "not found" can also be said of a person.
+
+        :param scopes: those that the launch offered; without one for line items the answer is no.
+        :raises ServiceError: one of :mod:`ipylti.lti.services` and :meth:`AccessTokens.get`.
+        """
+        scope = next((each for each in _READING if each in scopes), None)
+        if scope is None:
+            return False
+        answer = self._tokens.authorized(
+            "lineitem",
+            registration,
+            scope,
+            lambda token: self._http.get_json(
+                line_item, accept=claims.LINE_ITEM_TYPE, token=token, timeout=TIMEOUT
+            ),
+        )
+        if answer.status in (404, 410):
+            return False
+        if answer.status != 200:
+            raise services.refused("lineitem", answer)
+        return True
+
     def post(self, registration: Registration, line_item: str, score: Score, scopes: Collection[str]) -> None:
         """Post a score.
 
@@ -198,7 +253,7 @@ class Scores:
         if claims.SCOPE_SCORE not in scopes:
             raise ServiceError("no scores for this launch", code="score.not_offered", retry=False)
         url = with_path(line_item, "/scores")
-        answer = self._authorized(
+        answer = self._tokens.authorized(
             "score",
             registration,
             claims.SCOPE_SCORE,
@@ -211,49 +266,67 @@ class Scores:
         if not 200 <= answer.status < 300:
             raise services.refused("score", answer)
 
+    def results(
+        self,
+        registration: Registration,
+        line_item: str,
+        scopes: Collection[str],
+        user_id: str | None = None,
+    ) -> Iterator[Result]:
+        """Return what stands in a column of the gradebook, page by page (AGS 2.0, "Result service").
+
+        :param scopes: those that the launch offered; without that for results there are none.
+        :param user_id: whose; None for everybody's.
+        :raises ServiceError: ``lineitem.gone``, ``result.answer``, ``service.paging``, or one of
+            :mod:`ipylti.lti.services` and :meth:`AccessTokens.get`.
+        """
+        if claims.SCOPE_RESULT_READ not in scopes:
+            return
+        query = {"user_id": user_id} if user_id is not None else _limit(registration)
+        url = with_query(with_path(line_item, "/results"), query)
+        for answer in paging.pages(partial(self._results_page, registration), url):
+            for told in _list(answer, "result.answer"):
+                result = _result(told)
+                # The filter is repeated here, since not every platform knows it.
+                if result is not None and user_id in (None, result.user_id):
+                    yield result
+
     def is_graded(
         self, registration: Registration, line_item: str, user_id: str, scopes: Collection[str]
     ) -> bool:
         """Return whether a grade stands for a person, as far as the launch lets us know.
 
-        :param scopes: those that the launch offered; without that for results the answer is no.
-        :raises ServiceError: ``lineitem.gone``, ``result.answer``, or one of :mod:`ipylti.lti.services` and
-            :meth:`AccessTokens.get`.
+        :raises ServiceError: see :meth:`results`.
         """
-        if claims.SCOPE_RESULT_READ not in scopes:
-            return False
-        url = with_query(with_path(line_item, "/results"), {"user_id": user_id})
-        answer = self._authorized(
+        found = self.results(registration, line_item, scopes, user_id)
+        return any(result.score is not None for result in found)
+
+    def _results_page(self, registration: Registration, address: str) -> Answer:
+        answer = self._tokens.authorized(
             "result",
             registration,
             claims.SCOPE_RESULT_READ,
-            lambda token: self._http.get_json(url, accept=claims.RESULTS_TYPE, token=token, timeout=TIMEOUT),
+            lambda token: self._http.get_json(
+                address, accept=claims.RESULTS_TYPE, token=token, timeout=TIMEOUT
+            ),
         )
         if answer.status in (404, 410):
             raise ServiceError("no such line item", code="lineitem.gone", retry=True, status=answer.status)
         if answer.status != 200:
             raise services.refused("result", answer)
-        results = _list(answer, "result.answer")
-        return any(
-            result.get("userId") == user_id and result.get("resultScore") is not None for result in results
-        )
+        return answer
 
     def _found(
-        self,
-        registration: Registration,
-        scope: str,
-        url: str,
-        resource_id: str,
-        tag: str,
-        gone: str | None,
+        self, registration: Registration, scope: str, url: str, wanted: Mapping[str, str], gone: str | None
     ) -> str | None:
-        """Look for the line item. The filters are repeated here, since not every platform knows them."""
-        query = {"resource_id": resource_id, "tag": tag}
-        if not registration.quirks.no_ags_limit:
-            query["limit"] = str(LIMIT)
+        """Look for the line item. The filters are repeated here, since not every platform knows them.
+
+        :param wanted: member of a line item -> its value.
+        """
+        query = {_FILTERS[name]: value for name, value in wanted.items()} | _limit(registration)
 
         def page(address: str) -> Answer:
-            answer = self._authorized(
+            answer = self._tokens.authorized(
                 "lineitem",
                 registration,
                 scope,
@@ -267,14 +340,14 @@ class Scores:
 
         for answer in paging.pages(page, with_query(url, query)):
             for item in _list(answer):
-                same = item.get("resourceId") == resource_id and item.get("tag") == tag
+                same = all(item.get(name) == value for name, value in wanted.items())
                 if same and item.get("id") != gone:
                     return _address(item)
         return None
 
     def _created(self, registration: Registration, url: str, item: dict[str, Any]) -> str:
         """Make a line item; its id is the platform's to give."""
-        answer = self._authorized(
+        answer = self._tokens.authorized(
             "lineitem",
             registration,
             claims.SCOPE_LINE_ITEM,
@@ -291,32 +364,19 @@ class Scores:
             raise services.refused("lineitem", answer)
         return _address(_parsed(answer))
 
-    def _authorized(
-        self, service: str, registration: Registration, scope: str, send: Callable[[str], Answer]
-    ) -> Answer:
-        """Send with a token, and once more with a new one if the platform does not take the first."""
-        try:
-            token = self._tokens.get(registration, {scope})
-            answer = send(token)
-            if answer.status == 401:
-                self._tokens.forget(registration, {scope}, token)
-                answer = send(self._tokens.get(registration, {scope}))
-        except OutgoingError as err:
-            raise services.unreachable(service, err) from err
-        return answer
+
+def _filters(
+    resource_link_id: str, resource_id: str, tag: str, blueprint: str | None
+) -> Iterator[dict[str, str]]:
+    """Return what to look for, one after the other."""
+    yield {"resourceId": resource_id, "tag": tag}
+    if blueprint is not None:
+        yield {"resourceId": blueprint, "tag": tag, "resourceLinkId": resource_link_id}
 
 
-def with_path(url: str, ending: str) -> str:
-    """Return the URL with more path, its query kept behind it."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + ending, fragment=""))
-
-
-def with_query(url: str, query: Mapping[str, str]) -> str:
-    """Return the URL with these parameters, which replace its own of the same names."""
-    parts = urlsplit(url)
-    kept = [(name, value) for name, value in parse_qsl(parts.query, True) if name not in query]
-    return urlunsplit(parts._replace(query=urlencode([*kept, *query.items()]), fragment=""))
+def _limit(registration: Registration) -> dict[str, str]:
+    """Return the query that asks for long pages, empty where the platform pages wrongly with it."""
+    return {} if registration.quirks.no_ags_limit else {"limit": str(LIMIT)}
 
 
 def _parsed(answer: Answer, code: str = "lineitem.answer") -> Any:
@@ -331,6 +391,24 @@ def _list(answer: Answer, code: str = "lineitem.answer") -> list[dict[str, Any]]
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise _bad_answer(answer, code)
     return content
+
+
+def _result(told: Mapping[str, Any]) -> Result | None:
+    """Return what a platform tells of one person, None where it does not say of whom."""
+    user_id = told.get("userId")
+    if isinstance(user_id, bool) or not isinstance(user_id, str | int):
+        return None
+    return Result(str(user_id), _number(told.get("resultScore")), _number(told.get("resultMaximum")))
+
+
+def _number(value: Any) -> float | None:
+    """Return a number; one that can't be read is NaN, since something stands there."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def _address(item: Any) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-#: ``locks(name)`` is a context manager that one thread of one process holds at a time. The lock has to
-#: free itself when its holder dies.
+#: ``locks(name)`` is a context manager that one thread of one process holds at a time; it gives None where
+#: the lock can't be had in time. The lock has to free itself when its holder dies.
 Locks = Callable[[str], AbstractContextManager[object]]
 
 

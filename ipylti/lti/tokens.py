@@ -72,6 +72,25 @@ class AccessTokens:
             self._cache.set(key, token, int(min(seconds - MARGIN, LONGEST)))
         return token
 
+    def authorized(
+        self, service: str, registration: Registration, scope: str, send: Callable[[str], Answer]
+    ) -> Answer:
+        """Send a request with a token, and once more with a new one if the platform does not take the first.
+
+        :param service: what the error's code begins with.
+        :param send: sends it with a token, and returns the answer whatever its status.
+        :raises ServiceError: ``<service>.unreachable``, or those of :meth:`get`.
+        """
+        try:
+            token = self.get(registration, {scope})
+            answer = send(token)
+            if answer.status == 401:
+                self.forget(registration, {scope}, token)
+                answer = send(self.get(registration, {scope}))
+        except OutgoingError as err:
+            raise services.unreachable(service, err) from err
+        return answer
+
     def forget(self, registration: Registration, scopes: Collection[str], token: str) -> None:
         """Drop a token that the platform refused, unless another one has taken its place."""
         key = _cache_key(registration, scopes)

@@ -57,9 +57,15 @@ class Containers:
 
     def find(self, name: str) -> Found | None:
         """Look a container up by name or id."""
-        answer = self.engine.ask("get", f"/containers/{name}/json", expect=(200, 404))
+        answer = self.engine.ask("get", f"/containers/{name}/json", expect=(200, 404, 500))
         if answer.status_code == 404:
             return None
+        if answer.status_code == 500:
+            words = listing.message(answer)
+            # One that is being removed is found by its name, and then is not there.
+            if "no such container" in words:
+                return None
+            raise SpawnerError(f"{name} can't be looked at: {words}")
         entry = answer.json()
         return Found(
             id=entry["Id"],

@@ -7,6 +7,7 @@ while the copy runs may lead to any path, and in the helper there is nothing at 
 It prints one line per event, in ASCII:
 
     progress <bytes copied so far> <bytes in all>    about twice a second
+    entry <line of the manifest>                     the first ones, of a copy with a digest
     copied <bytes> <files> <SHA-256 of the manifest, or ->
     empty                                            the source holds nothing of anybody's (of a copy with a
                                                      digest, which is of finished work, that is not said)
@@ -46,6 +47,10 @@ from typing import NoReturn
 #: Folders that Jupyter and file systems make by themselves: what is in them is nobody's work.
 SCRAPS = frozenset({b".ipynb_checkpoints", b".virtual_documents", b".Trash-0", b".Trash-1000", b"lost+found"})
 
+#: In the root of a volume that is being filled from an archive (:mod:`ipylti.servers.archiver`). It is root's
+#: there, and people's programs can't make a file of root's: so what is in such a volume is nobody's work.
+MARK = b".ipylti-restoring"
+
 #: How often a copy is made anew because the source changed while it was read.
 ATTEMPTS = 3
 
@@ -55,6 +60,10 @@ BEAT = 0.5
 #: Seconds without any work done after which ``cp`` is taken to hang, as it does on a named pipe that somebody
 #: puts in a file's place in the moment before it is opened.
 STALL = 30.0
+
+#: How many lines of the manifest are told, and how many bytes of them, to show what was copied.
+TOLD = 1000
+TOLD_BYTES = 1 << 18
 
 #: Writes the target's file system to disk (syncfs(2)): for many files much quicker than fsync(2) of each.
 SYNC = ["sync", "-f", "--"]
@@ -111,9 +120,18 @@ def holds_work(root: bytes) -> bool:
     )
 
 
-def wipe(root: bytes) -> None:
-    """Remove everything below a folder, whatever its depth and permissions."""
-    entries = [os.path.join(root, name) for name in os.listdir(root)]
+def is_half(root: bytes) -> bool:
+    """Return whether a volume is being filled from an archive, or was when whoever did so was killed."""
+    try:
+        found = os.lstat(os.path.join(root, MARK))
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_uid == 0
+
+
+def wipe(root: bytes, spared: bytes = b"") -> None:
+    """Remove everything below a folder, whatever its depth and permissions, but one entry of this name."""
+    entries = [os.path.join(root, name) for name in os.listdir(root) if name != spared]
     for start in range(0, len(entries), 1000):
         subprocess.run([b"rm", b"-rf", b"--", *entries[start : start + 1000]], check=True)  # noqa: S603
 
@@ -168,7 +186,12 @@ def manifest(root: bytes) -> Iterator[bytes]:
     """Yield the lines of the canonical manifest of a tree that nobody changes meanwhile."""
     for path, status in sorted(walk(root)):
         kind, size, content = _described(os.path.join(root, path), status)
-        yield b"%s %04o %d %s %s\n" % (kind, stat.S_IMODE(status.st_mode), size, content, _encoded(path))
+        yield manifest_line(kind, status.st_mode, size, content, path)
+
+
+def manifest_line(kind: bytes, mode: int, size: int, content: bytes, path: bytes) -> bytes:
+    """Return one line of a canonical manifest."""
+    return b"%s %04o %d %s %s\n" % (kind, stat.S_IMODE(mode), size, content, encoded(path))
 
 
 def _described(path: bytes, status: os.stat_result) -> tuple[bytes, int, bytes]:
@@ -181,7 +204,7 @@ def _described(path: bytes, status: os.stat_result) -> tuple[bytes, int, bytes]:
     if stat.S_ISDIR(mode):
         return b"d", 0, b"-"
     if stat.S_ISLNK(mode):
-        return b"l", 0, _encoded(os.readlink(path))
+        return b"l", 0, encoded(os.readlink(path))
     if stat.S_ISFIFO(mode):
         return b"p", 0, b"-"
     if stat.S_ISSOCK(mode):
@@ -189,16 +212,22 @@ def _described(path: bytes, status: os.stat_result) -> tuple[bytes, int, bytes]:
     raise Failed("volume.copy", "a device file")
 
 
-def _encoded(raw: bytes) -> bytes:
+def encoded(raw: bytes) -> bytes:
+    """Return bytes percent-encoded."""
     return b"".join(map(_ENCODED.__getitem__, raw))
 
 
-def digest(root: bytes) -> str:
-    """Return the SHA-256 of a tree's canonical manifest, in hexadecimal."""
+def digest(root: bytes) -> tuple[str, list[bytes]]:
+    """Return the SHA-256 of a tree's canonical manifest, in hexadecimal, and its first lines."""
     hashed = hashlib.sha256()
+    told: list[bytes] = []
+    room = TOLD_BYTES
     for line in manifest(root):
         hashed.update(line)
-    return hashed.hexdigest()
+        room -= len(line)
+        if room >= 0 and len(told) < TOLD:
+            told.append(line)
+    return hashed.hexdigest(), told
 
 
 def measure(root: bytes) -> tuple[int, int]:
@@ -283,8 +312,9 @@ class Watch(threading.Thread):
 
 
 def say(*words: object) -> None:
-    """Print one line at once."""
-    print(*words, flush=True)
+    """Print one line at once, and by one call: two threads do."""
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
 
 
 def give_up(code: str, reason: str) -> NoReturn:
@@ -305,16 +335,20 @@ def main(source: str, target: str, with_digest: str, limit: str) -> None:
     watch = Watch(here, float(limit))
     watch.start()
     try:
+        if is_half(here):
+            raise Failed("archive.half", "it is being restored")
         if with_digest != "digest" and not holds_work(here):
             say("empty")
             return
         copy(here, there, watch.follow)
         with subprocess.Popen([*SYNC, target]) as sync:  # noqa: S603
             # The data go to disk while they are hashed and counted.
-            hashed = digest(there) if with_digest == "digest" else "-"
+            hashed, told = digest(there) if with_digest == "digest" else ("-", [])
             size, files = measure(there)
         if sync.returncode:
             raise Failed("volume.copy", "sync failed")
+        for line in told:
+            say("entry", line.decode().rstrip("\n"))
         say("copied", size, files, hashed)
     except Failed as err:
         give_up(*err.args)

@@ -8,12 +8,20 @@ import hashlib
 import ipaddress
 import json
 import math
-from collections.abc import Collection, Mapping
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from ipylti.servers import labels
+from ipylti.servers import archiver, labels
 from ipylti.servers.spawner import Limits, ServerSpec, VolumeSpec
+
+#: The system calls that containers may make. Podman's own list (containers-common, seccomp.json) is for all
+#: that is done with containers. This one leaves out what makes namespaces and mounts, by which anybody is
+#: root of a small world and gets at parts of the kernel that are closed otherwise; keys, which all notebooks
+#: would share, being one user of the host; families of sockets but the usual ones; and calls of 32 bits.
+SECCOMP = Path(__file__).with_name("seccomp.json")
 
 #: The user of every notebook image ("jovyan"), and the owner of every volume.
 NOTEBOOK_UID = 1000
@@ -24,14 +32,28 @@ WORK = "/home/jovyan/work"
 #: Set on a container: a hash of all that it was made from.
 FINGERPRINT = "io.ipylti.spec"
 
-#: Where the helper has the two volumes.
+#: Where the helper has the two volumes; where the one that measures has its many.
 _SOURCE, _TARGET = "/source", "/target"
+_MEASURED = "/volumes"
+
+#: Prints the kibibytes of the disk that each folder takes, followed by its name. The first word is for how
+#: many seconds to go on. Of a folder that holds more files than can be counted in time, nothing is printed.
+_MEASURE = """
+end=$(($(date +%s) + $1)); shift
+for folder; do
+    [ "$(date +%s)" -lt "$end" ] || break
+    timeout 10 du -skx -- "$folder" 2>/dev/null
+done
+"""
 
 #: What ``cp -a`` needs as root to recreate other people's files; not among them: the making of device files
 #: and of file capabilities, which no notebook can make either.
 _COPY_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"]
 
-_COPY_LIMITS = Limits(memory=512 << 20, pids=64)
+#: What ``du`` needs as root to look into other people's folders.
+_MEASURE_CAPABILITIES = ["DAC_READ_SEARCH"]
+
+_HELPER_LIMITS = Limits(memory=512 << 20, pids=64)
 
 #: Bytes of a container's output that are kept.
 _LOG_SIZE = 1 << 20
@@ -44,6 +66,12 @@ _CPU_PERIOD = 100_000
 #: The addresses of internal networks: a million networks of which each has room for one server.
 _SUBNET_POOL = ipaddress.IPv4Network("10.128.0.0/9")
 _SUBNET_PREFIX = 29
+
+#: slirp4netns' own network (slirp4netns(1)). Its addresses are neighbours in one Ethernet segment, in which
+#: nobody answers but slirp4netns for itself: so it takes in all link-local addresses, those of a cloud's
+#: metadata among them (169.254.169.254 and its kin), and nothing is ever forwarded to them. Without IPv6
+#: there is no way to fd00:ec2::254 either. The last word is one that containers.conf might unsay.
+_SLIRP = ("cidr=169.254.0.0/16", "enable_ipv6=false", "allow_host_loopback=false")
 
 #: cgroup controllers, as Podman names them, by what they limit.
 CONTROLLERS = {"memory": "memory", "cpus": "cpu", "pids": "pids"}
@@ -64,22 +92,19 @@ def copy_name(target: str) -> str:
     return f"ipylti-copy-{labels.name('volume', target)}"
 
 
+def measure_name(instance: str) -> str:
+    """Return the name of the helper container that measures volumes: one at a time for each instance."""
+    return f"ipylti-measure-{labels.name('instance', instance)}"
+
+
 def server_body(
-    spec: ServerSpec, *, entrypoint: str, tls: bool, controllers: Collection[str]
+    spec: ServerSpec, *, entrypoint: str, tls: bool, controllers: Collection[str], slirp: bool
 ) -> dict[str, Any]:
     """Return what a workspace's server is made of.
 
-    Without egress, the one network is an internal one of the server's own. Otherwise it has a network
-    namespace of its own (slirp4netns or pasta, by Podman's choice), in which it reaches neither the host's
-    loopback nor another server, all of whose ports are published there only. It does reach
-    whatever else the host reaches, a cloud's metadata address (169.254.169.254) too: nothing without
-    privileges can forbid that, the host's firewall can, by the user's id.
-
     :param controllers: the cgroup controllers at hand; limits without theirs are left out.
+    :param slirp: whether the engine has slirp4netns.
     """
-    network: dict[str, Any] = {"netns": {"nsmode": "private"}}
-    if not spec.egress:
-        network = {"netns": {"nsmode": "bridge"}, "Networks": {network_name(spec.workspace): {}}}
     body: dict[str, Any] = {
         "name": server_name(spec.workspace),
         "image": spec.image,
@@ -94,7 +119,7 @@ def server_body(
                 "protocol": "tcp",
             }
         ],
-        **network,
+        **_network(spec, slirp),
         **_walls(_limits(spec.limits, controllers)),
         "oom_score_adj": _OOM_SCORE,
         "log_configuration": {"driver": "k8s-file", "size": _LOG_SIZE},
@@ -102,6 +127,21 @@ def server_body(
     }
     body["labels"][FINGERPRINT] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return body
+
+
+def _network(spec: ServerSpec, slirp: bool) -> dict[str, Any]:
+    """Return a server's network.
+
+    Without egress it is an internal one of the server's own. Otherwise it has a network namespace of its own,
+    in which it reaches neither the host's loopback nor another server, all of whose ports are published there
+    only. slirp4netns keeps it from a cloud's metadata as well (:data:`_SLIRP`). With pasta, the choice of
+    engines that have no slirp4netns, only the host's firewall can do that, which takes root.
+    """
+    if not spec.egress:
+        return {"netns": {"nsmode": "bridge"}, "Networks": {network_name(spec.workspace): {}}}
+    if not slirp:
+        return {"netns": {"nsmode": "private"}}
+    return {"netns": {"nsmode": "slirp4netns"}, "network_options": {"slirp4netns": list(_SLIRP)}}
 
 
 def copy_body(
@@ -124,21 +164,111 @@ def copy_body(
     return {
         "name": copy_name(target.name),
         "image": image,
-        "user": "0",
         "entrypoint": ["python3", "-I", "-S", "-c", program],
         "command": words,
-        "work_dir": "/",
         "volumes": [_volume(source, _SOURCE, "ro"), _volume(target.name, _TARGET)],
-        "netns": {"nsmode": "none"},
-        **_walls(_limits(_COPY_LIMITS, controllers)),
+        **_helper(controllers),
         "cap_add": _COPY_CAPABILITIES,
-        "read_only_filesystem": True,
-        "log_configuration": {"driver": "none"},
-        # The engine removes it when it ends, also when nobody is left who waits for it.
-        "remove": True,
-        "stop_timeout": 0,
         "labels": {**labels.volume_labels(target), labels.KIND: labels.COPY_KIND},
     }
+
+
+def measure_body(
+    instance: str, volumes: Sequence[str], image: str, *, limit: float, controllers: Collection[str]
+) -> dict[str, Any]:
+    """Return what the helper is made of that measures volumes, which it can only read.
+
+    It is root inside, since people can close their folders to everybody else, themselves included.
+
+    :param limit: seconds after which it begins with no other volume.
+    """
+    folders = [f"{_MEASURED}/{number}" for number in range(len(volumes))]
+    return {
+        "name": measure_name(instance),
+        "image": image,
+        "entrypoint": ["sh", "-c", _MEASURE, "measure", str(math.ceil(limit))],
+        "command": folders,
+        "volumes": [_volume(name, folder, "ro") for name, folder in zip(volumes, folders, strict=True)],
+        **_helper(controllers),
+        "cap_add": _MEASURE_CAPABILITIES,
+        "labels": {
+            labels.INSTANCE: labels.name("instance", instance),
+            labels.KIND: labels.MEASURE_KIND,
+        },
+    }
+
+
+def measured(volumes: Sequence[str], lines: Iterable[bytes]) -> dict[str, int]:
+    """Read what the helper that measures prints: bytes by volume."""
+    found = {}
+    for line in lines:
+        size, _, folder = line.decode(errors="replace").partition("\t")
+        number = folder.removeprefix(f"{_MEASURED}/")
+        if size.isdigit() and number.isdigit() and int(number) < len(volumes):
+            found[volumes[int(number)]] = int(size) * 1024
+    return found
+
+
+def announcement_body(instance: str, image: str) -> dict[str, Any]:
+    """Return what a container is made of that does nothing but start and end: whoever listens hears it."""
+    return {
+        "name": f"ipylti-announcement-{labels.name('instance', instance)}",
+        "image": image,
+        "entrypoint": ["true"],
+        "command": [],
+        "netns": {"nsmode": "none"},
+        **_walls({}),
+        "read_only_filesystem": True,
+        "log_configuration": {"driver": "none"},
+        "remove": True,
+        "labels": {labels.INSTANCE: instance, labels.KIND: labels.COPY_KIND},
+    }
+
+
+def archive_body(
+    what: str,
+    words: Sequence[str],
+    volumes: Sequence[VolumeSpec],
+    image: str,
+    *,
+    limit: float,
+    controllers: Collection[str],
+) -> dict[str, Any]:
+    """Return what the helper is made of that archives volumes (:mod:`ipylti.servers.archiver`).
+
+    Like the copying one, it is root inside and has nothing but the volumes; only an import may write to them,
+    and of those there is one at a time.
+
+    :param what: ``export``, ``import`` or ``inspect``.
+    :param words: a word for the program for each volume.
+    :param limit: seconds that one volume may take.
+    """
+    importing = what == "import"
+    options = [] if importing else ["ro"]
+    instance = labels.name("instance", volumes[0].instance)
+    return {
+        "name": f"ipylti-{what}-{instance if importing else secrets.token_hex(8)}",
+        "image": image,
+        "entrypoint": ["python3", "-I", "-S", "-c", _archiver()],
+        "command": [what, str(math.ceil(limit)), *words],
+        "volumes": [
+            _volume(volume.name, f"{archiver.VOLUMES}/{number}", *options)
+            for number, volume in enumerate(volumes)
+        ],
+        **_helper(controllers),
+        "cap_add": _COPY_CAPABILITIES,
+        "labels": {labels.INSTANCE: instance, labels.KIND: labels.COPY_KIND},
+    }
+
+
+def _archiver() -> str:
+    """Return the archiver's program, and before it the copier's, which it imports."""
+    copier, own = (files(__package__).joinpath(f"{name}.py").read_text() for name in ("copier", "archiver"))
+    module = f"{__package__}.copier"
+    return (
+        f"import sys, types\nmodule = sys.modules[{module!r}] = types.ModuleType({module!r})\n"
+        f"exec({copier!r}, module.__dict__)\n{own}"
+    )
 
 
 def volume_body(spec: VolumeSpec) -> dict[str, Any]:
@@ -194,14 +324,30 @@ def missing_limits(limits: Limits, controllers: Collection[str]) -> list[str]:
     ]
 
 
+def _helper(controllers: Collection[str]) -> dict[str, Any]:
+    """Return what every helper container has: root inside, no network, and an end that leaves nothing."""
+    return {
+        "user": "0",
+        "work_dir": "/",
+        "netns": {"nsmode": "none"},
+        **_walls(_limits(_HELPER_LIMITS, controllers)),
+        "read_only_filesystem": True,
+        "log_configuration": {"driver": "none"},
+        # The engine removes it when it ends, also when nobody is left who waits for it.
+        "remove": True,
+        "stop_timeout": 0,
+    }
+
+
 def _walls(limits: Mapping[str, Any]) -> dict[str, Any]:
     """Return what every container of ours has: nothing more than its image, and no way to get more.
 
-    Seccomp, the masked paths and the namespaces of processes, IPC and host name are Podman's defaults.
+    The masked paths and the namespaces of processes, IPC and host name are Podman's defaults.
     """
     return {
         "cap_drop": ["ALL"],
         "no_new_privileges": True,
+        "seccomp_profile_path": str(SECCOMP),
         "privileged": False,
         "restart_policy": "no",
         "resource_limits": limits,

@@ -15,12 +15,19 @@ KIND = "io.ipylti.kind"
 INSTANCE = "io.ipylti.instance"
 ASSIGNMENT = "io.ipylti.assignment"
 WORKSPACE = "io.ipylti.workspace"
+ABOUT = "io.ipylti.about"
 
 #: Set by an image that carries the project's JupyterLab extension; Podman hands it on to the containers.
 EXTENSION = "io.ipylti.extension"
 
 #: The kind of the short-lived container that copies one volume to another.
 COPY_KIND = "copy"
+
+#: The kind of the short-lived container that measures volumes.
+MEASURE_KIND = "measure"
+
+#: The kinds of containers that are no servers.
+HELPERS = frozenset({COPY_KIND, MEASURE_KIND})
 
 #: Where Jupyter listens in the container.
 JUPYTER_PORT = 8888
@@ -32,6 +39,7 @@ PRIORITY = 100
 GATE = "ipylti-gate@file"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_ABOUT = re.compile(r"[A-Za-z0-9_=-]{1,8192}")
 _DNS_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _WORKSPACE = re.compile(_DNS_LABEL)
 _HOSTNAME = re.compile(rf"(?=.{{1,253}}\Z){_DNS_LABEL}(?:\.{_DNS_LABEL})*")
@@ -48,6 +56,7 @@ def volume_labels(spec: VolumeSpec) -> dict[str, str]:
         INSTANCE: name("instance", spec.instance),
         ASSIGNMENT: name("assignment", spec.assignment),
         **({WORKSPACE: name("workspace", spec.workspace)} if spec.workspace else {}),
+        **({ABOUT: _about(spec.about)} if spec.about else {}),
     }
 
 
@@ -139,6 +148,12 @@ def origin(text: str) -> str:
     if port is not None and not 0 < int(port) < 65536:
         raise _bad("origin", text)
     return lowered
+
+
+def _about(text: str) -> str:
+    if not _ABOUT.fullmatch(text):
+        raise _bad("about", text)
+    return text
 
 
 def name(what: str, text: str) -> str:

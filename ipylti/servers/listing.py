@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ipylti.servers import labels
-from ipylti.servers.spawner import ServerState, ServerStatus, VolumeSpec
+from ipylti.servers.spawner import EngineFacts, ServerState, ServerStatus, VolumeSpec
 
 #: An exit by SIGKILL, which is how the kernel's out-of-memory killer ends a process.
 KILLED = 137
@@ -46,8 +46,26 @@ def inspected(entry: Mapping[str, Any]) -> ServerStatus:
         ports[0] if ports else None,
         moment(state["StartedAt"]),
         int(state.get("ExitCode") or 0),
+        memory=int((entry.get("HostConfig") or {}).get("Memory") or 0) or None,
         out_of_memory=bool(state.get("OOMKilled")),
     )
+
+
+def engine(entry: Mapping[str, Any]) -> EngineFacts:
+    """Read the answer of ``GET /libpod/info``."""
+    host, store = entry["host"], entry["store"]
+    return EngineFacts(
+        version=str(entry["version"]["Version"]),
+        rootless=bool(host["security"]["rootless"]),
+        storage=str(store["graphDriverName"]),
+        root=str(store["graphRoot"]),
+        controllers=frozenset(host.get("cgroupControllers") or ()),
+    )
+
+
+def has_extension(entry: Mapping[str, Any]) -> bool:
+    """Read the answer of ``GET /libpod/images/<name>/json``: whether the image carries the extension."""
+    return bool((entry.get("Labels") or {}).get(labels.EXTENSION))
 
 
 def _status(
@@ -58,6 +76,7 @@ def _status(
     exit_code: int,
     *,
     out_of_memory: bool,
+    memory: int | None = None,
 ) -> ServerStatus:
     running = state == "running"
     return ServerStatus(
@@ -67,6 +86,7 @@ def _status(
         started_at=None if state in NEW else started,
         exit_code=None if running or state in NEW else exit_code,
         out_of_memory=out_of_memory,
+        memory=memory if out_of_memory else None,
         extension=bool(labelled.get(labels.EXTENSION)),
     )
 
@@ -85,6 +105,7 @@ def volume(entry: Mapping[str, Any]) -> VolumeSpec:
         instance=labelled.get(labels.INSTANCE, ""),
         assignment=labelled.get(labels.ASSIGNMENT, ""),
         workspace=labelled.get(labels.WORKSPACE, ""),
+        about=labelled.get(labels.ABOUT, ""),
     )
 
 

@@ -7,26 +7,36 @@ requests are made here, since each one counts while somebody waits for a noteboo
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import quote
 
 from podman.api.client import APIClient, APIResponse
 from urllib3.exceptions import HTTPError
 
 from ipylti.errors import DependencyDown, EmptySource, SettingsError, SpawnerError
-from ipylti.servers import containers, isolation, labels, listing, reports
+from ipylti.servers import cgroups, containers, isolation, labels, listing, reports
+from ipylti.servers.archives import Archives
 from ipylti.servers.containers import Containers, labelled
+from ipylti.servers.networks import Networks
 from ipylti.servers.spawner import (
+    Archive,
+    Archived,
+    Content,
     Copied,
     CopyProgress,
+    EngineFacts,
+    MemoryKills,
     ServerSpec,
     ServerState,
     ServerStatus,
     VolumeSpec,
 )
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +50,11 @@ _CONNECT = 5.0
 #: Seconds without a word from the copying helper, which speaks twice a second, until it counts as hanging.
 _SILENCE = 30.0
 
-#: How often other addresses are tried for an internal network.
-_TRIES = 16
+#: Seconds after which no other volume is measured.
+_MEASURING = 15.0
 
 #: How old a leftover is at least: younger ones are somebody's work in progress.
-_LEFT = timedelta(hours=1)
+_LEFT = timedelta(minutes=1)
 
 #: The most of a server's log that is handed out, in characters.
 _LOG_SIZE = 1 << 17
@@ -73,24 +83,30 @@ class Engine:
         *,
         expect: Collection[int],
         params: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Iterator[bytes] | None = None,
         timeout: float | None = None,
         stream: bool = False,
     ) -> APIResponse:
         """Send one request and return the answer if its status is an expected one.
 
-        :param timeout: seconds that the answer may take, if not as usual.
+        :param body: sent as JSON; or a tar file, in pieces.
+        :param timeout: seconds that the answer may take, if not as usual; and a piece of the body.
         :param stream: leave the answer's body to be read by and by.
         :raises DependencyDown: there is no answer.
         :raises SpawnerError: any other status; ``detail`` has the engine's own words.
         """
+        connect = min(_CONNECT, timeout or _CONNECT)
+        kind, data = "application/json", json.dumps(body) if isinstance(body, Mapping) else body
+        if isinstance(data, Iterator):
+            # The time to connect also holds for each piece.
+            kind, connect = "application/x-tar", timeout or self.timeout
         try:
             response = getattr(self.client, method)(
                 path,
                 params=params,
-                data=None if body is None else json.dumps(body),
-                headers=None if body is None else {"Content-Type": "application/json"},
-                timeout=(min(_CONNECT, timeout or _CONNECT), timeout or self.timeout),
+                data=data,
+                headers=None if body is None else {"Content-Type": kind},
+                timeout=(connect, timeout or self.timeout),
                 stream=stream,
             )
         except (OSError, HTTPError) as err:  # podman's and requests' errors are OSErrors
@@ -141,16 +157,26 @@ class PodmanSpawner:
     ) -> None:
         self.engine = Engine(url, timeout=timeout)
         self.containers = Containers(self.engine)
+        self.networks = Networks(self.engine)
         self.entrypoint = labels.name("entrypoint", entrypoint)
         self.tls = tls
         self.copy_limit = copy_limit
         self._controllers: frozenset[str] | None = None
+        self._slirp = False
         self._warned = False
 
     def ping(self) -> None:
         """Return if the engine answers; the first time, also ask what the first start would have to ask."""
         self.engine.ask("get", "/_ping", expect=(200,), timeout=_CONNECT)
         self._known_controllers()
+
+    def describe(self) -> EngineFacts:
+        return listing.engine(self.engine.ask("get", "/info", expect=(200,)).json())
+
+    def image_extension(self, reference: str) -> bool | None:
+        path = f"/images/{quote(reference, safe='')}/json"
+        answer = self.engine.ask("get", path, expect=(200, 404))
+        return listing.has_extension(answer.json()) if answer.status_code == 200 else None
 
     # Volumes
 
@@ -193,14 +219,39 @@ class PodmanSpawner:
             controllers=self._known_controllers(),
         )
         try:
-            return self._run_helper(body, progress)
+            return self._run_helper(body, lambda lines: reports.follow(lines, progress))
         except EmptySource:
             if made:
                 self.remove_volume(target.name)
             raise
 
-    def _run_helper(self, body: Mapping[str, Any], progress: CopyProgress) -> Copied:
-        """Run the helper until it says how it ended; the engine removes it when it has gone."""
+    def sizes(self, instance: str, volumes: Sequence[str], image: str) -> dict[str, int]:
+        # A helper that mounts a volume which is gone would make it anew.
+        present = {spec.name for spec in self.volumes(instance)}
+        wanted = [name for name in volumes if name in present]
+        if not wanted:
+            return {}
+        body = isolation.measure_body(
+            instance, wanted, image, limit=_MEASURING, controllers=self._known_controllers()
+        )
+        return self._run_helper(body, lambda lines: isolation.measured(wanted, lines))
+
+    def export(self, volumes: Mapping[VolumeSpec, str], image: str) -> Iterator[bytes | Archived]:
+        return self._archives().export(volumes, image)
+
+    def import_(self, archives: Sequence[Archive], image: str) -> Iterator[Content]:
+        for archive in archives:
+            self.ensure_volume(archive.volume)
+        return self._archives().import_(archives, image)
+
+    def inspect(self, volumes: Sequence[VolumeSpec], image: str) -> Iterator[Content]:
+        return self._archives().inspect(volumes, image)
+
+    def _archives(self) -> Archives:
+        return Archives(self.engine, self.containers, self.copy_limit, self._known_controllers())
+
+    def _run_helper(self, body: Mapping[str, Any], read: Callable[[Iterator[bytes]], T]) -> T:
+        """Run a helper and read what it says; the engine removes it when it has gone."""
         helper = self.containers.create(body)
         for wait in containers.WAITS:
             if helper is not None:
@@ -226,7 +277,7 @@ class PodmanSpawner:
                 )
             ) as output:
                 self.engine.ask("post", f"{path}/start", expect=(204,))
-                return reports.follow(printed(output), progress)
+                return read(printed(output))
         except SpawnerError:
             # An output that ends early may be the engine's end, which this then says.
             self.containers.remove(helper)
@@ -245,7 +296,9 @@ class PodmanSpawner:
     def start(self, spec: ServerSpec) -> ServerStatus:
         controllers = self._known_controllers()
         self._warn(isolation.missing_limits(spec.limits, controllers))
-        body = isolation.server_body(spec, entrypoint=self.entrypoint, tls=self.tls, controllers=controllers)
+        body = isolation.server_body(
+            spec, entrypoint=self.entrypoint, tls=self.tls, controllers=controllers, slirp=self._slirp
+        )
         for wait in containers.WAITS:
             found = self.containers.find(body["name"])
             if found and found.state == "running":
@@ -271,14 +324,24 @@ class PodmanSpawner:
     def servers(self, instance: str) -> list[ServerStatus]:
         found = []
         for entry in self.containers.belonging_to(instance):
-            if entry["Labels"].get(labels.KIND) == labels.COPY_KIND:
+            if entry["Labels"].get(labels.KIND) in labels.HELPERS:
                 continue
             status = listing.listed(entry)
-            if status.exit_code == listing.KILLED:
+            if status.exit_code == listing.KILLED and (again := self.containers.find(entry["Id"])):
                 # By whom is not in the list.
-                again = self.containers.find(entry["Id"])
-                status = replace(status, out_of_memory=bool(again and again.status.out_of_memory))
+                status = replace(status, out_of_memory=again.status.out_of_memory, memory=again.status.memory)
             found.append(status)
+        return found
+
+    def memory_kills(self, instance: str) -> dict[str, MemoryKills]:
+        found: dict[str, MemoryKills] = {}
+        for entry in self.containers.belonging_to(instance):
+            if entry["State"] != "running" or entry["Labels"].get(labels.KIND) in labels.HELPERS:
+                continue
+            counted = cgroups.memory(entry.get("Pid") or 0, entry["Id"])
+            if counted is not None:
+                workspace = entry["Labels"].get(labels.WORKSPACE, "")
+                found[workspace] = MemoryKills(entry["Id"], counted.kills, counted.limit)
         return found
 
     def stop(self, workspace: str, grace: float = 10.0) -> None:
@@ -293,7 +356,7 @@ class PodmanSpawner:
                 timeout=grace + self.engine.timeout,
             )
             self.containers.remove(found.id)
-        self._remove_network(isolation.network_name(workspace))
+        self.networks.remove(isolation.network_name(workspace))
 
     def logs(self, workspace: str, lines: int = 50) -> str:
         path = f"/containers/{isolation.server_name(workspace)}/logs"
@@ -305,49 +368,39 @@ class PodmanSpawner:
             text = b"\n".join(printed(answer)).decode(errors="replace")
         return "\n".join(text.splitlines()[-lines:])[-_LOG_SIZE:]
 
+    def announce(self, instance: str, image: str) -> None:
+        # Traefik reads all containers again whenever one starts or ends.
+        container = self.containers.create(isolation.announcement_body(instance, image))
+        if container is not None:
+            self.containers.run(container)
+
     def tidy(self, instance: str) -> None:
         old = datetime.now(UTC) - _LEFT
         served = set()
         for entry in self.containers.belonging_to(instance):
-            if entry["Labels"].get(labels.KIND) != labels.COPY_KIND:
+            if entry["Labels"].get(labels.KIND) not in labels.HELPERS:
                 served.add(entry["Labels"].get(labels.WORKSPACE))
             elif entry["State"] != "running" and listing.moment(entry["Created"]) < old:
                 self.containers.remove(entry["Id"])
-        networks = self.engine.ask("get", "/networks/json", params=labelled(instance), expect=(200,))
-        for entry in networks.json() or ():
-            if entry["labels"].get(labels.WORKSPACE) not in served and listing.moment(entry["created"]) < old:
-                self._remove_network(entry["name"])
-
-    # Containers and networks
+        self.networks.tidy(instance, served, old)
 
     def _make(self, spec: ServerSpec, body: Mapping[str, Any]) -> str | None:
         """Make a server's container, and before it the network that it is in, if it has no other."""
         if not spec.egress:
-            self._make_network(spec)
+            self.networks.make(spec)
         return self.containers.create(body)
 
-    def _make_network(self, spec: ServerSpec) -> None:
-        """Make a server's internal network, if it is not there, of addresses that nobody has."""
-        for attempt in range(_TRIES):
-            network = isolation.network_body(spec, attempt)
-            answer = self.engine.ask("post", "/networks/create", body=network, expect=(200, 201, 409, 500))
-            if answer.status_code != 500:
-                return
-            if "already used" not in listing.message(answer):
-                break
-        raise SpawnerError(f"no internal network: {listing.message(answer)}")
-
-    def _remove_network(self, name: str) -> None:
-        """Remove a network unless it is gone, or in use by a server that was started anew meanwhile."""
-        self.engine.ask("delete", f"/networks/{name}", expect=(200, 204, 404, 409, 500))
-
     def _known_controllers(self) -> frozenset[str]:
-        """Return the cgroup controllers that containers can be limited with, asked for once (0.4 s)."""
+        """Return the cgroup controllers that containers can be limited with, asked for once (0.4 s), together
+        with whether there is slirp4netns."""
         if self._controllers is None:
             host = self.engine.ask("get", "/info", expect=(200,)).json()["host"]
             if not host["security"]["rootless"]:
                 # Its private network is one bridge for all, on which servers reach each other.
                 raise SpawnerError("Podman runs as root; ipylti needs it rootless", code="server.rootful")
+            self._slirp = bool((host.get("slirp4netns") or {}).get("executable"))
+            if not self._slirp:
+                log.warning("without slirp4netns, a firewall has to keep notebooks from a cloud's metadata")
             self._controllers = frozenset(host.get("cgroupControllers") or ())
         return self._controllers
 

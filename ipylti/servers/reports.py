@@ -17,12 +17,15 @@ def follow(lines: Iterable[bytes], progress: CopyProgress) -> Copied:
     :raises SpawnerError: the helper failed, with its own code, or ended without a word.
     """
     other: list[str] = []
+    entries: list[str] = []
     for line in lines:
         match line.decode(errors="replace").split(" "):
             case ["progress", done, total]:
                 progress(int(done), int(total))
+            case ["entry", *fields]:
+                entries.append(" ".join(fields))
             case ["copied", size, files, digest]:
-                return Copied(int(size), int(files), "" if digest == "-" else digest)
+                return Copied(int(size), int(files), "" if digest == "-" else digest, tuple(entries))
             case ["empty"]:
                 raise EmptySource("the source volume holds nothing of anybody's")
             case ["failed", code, *words]:

@@ -4,7 +4,7 @@ Nothing here, and nothing outside the module that implements it, knows of a sock
 there is one machine only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -38,8 +38,9 @@ class VolumeSpec:
     """A named volume and what its labels say of it.
 
     :param name: as in the contract, like ``ipylti-take-<workspace id>``.
-    :param kind: ``base``, ``version``, ``take`` or ``submission``.
+    :param kind: ``base``, ``version``, ``take`` or ``submission``; ``kept`` is what a restore put aside.
     :param workspace: the workspace's id, or "" for a volume that belongs to none.
+    :param about: more that the domain wants to find again with the volume: ``A-Z a-z 0-9 - _ =`` only.
     """
 
     name: str
@@ -47,6 +48,7 @@ class VolumeSpec:
     instance: str
     assignment: str
     workspace: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class ServerStatus:
     :param address: ``http://host:port`` where Jupyter listens, for the worker's own probes, while running.
     :param extension: whether the image carries the project's JupyterLab extension.
     :param out_of_memory: whether the last end was the kernel's out-of-memory killer.
+    :param memory: bytes that it might use, where it ended because it wanted more.
     """
 
     workspace: str
@@ -91,7 +94,21 @@ class ServerStatus:
     started_at: datetime | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
+    memory: int | None = None
     extension: bool = False
+
+
+@dataclass(frozen=True)
+class MemoryKills:
+    """How many processes of a server that runs the kernel has killed since their memory ran out.
+
+    :param server: names this very server; the workspace's next one counts anew.
+    :param limit: bytes that it may use, where that is known.
+    """
+
+    server: str
+    count: int
+    limit: int | None
 
 
 @dataclass(frozen=True)
@@ -101,11 +118,77 @@ class Copied:
     :param size: bytes of regular files.
     :param files: number of regular files and symbolic links.
     :param digest: SHA-256 (hex) over the target's canonical manifest, or "" where none was asked for.
+    :param entries: the first lines of that manifest.
     """
 
     size: int
     files: int
     digest: str = ""
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What the engine says of itself.
+
+    :param storage: its storage driver; ``vfs`` copies a whole image for each server.
+    :param root: the folder where volumes and images lie.
+    :param controllers: the cgroup controllers that it can limit servers with.
+    """
+
+    version: str
+    rootless: bool
+    storage: str
+    root: str
+    controllers: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Archived:
+    """How the archiving of one volume ended.
+
+    :param fingerprint: changes whenever anything in the volume does; "" where it is not to be relied on.
+    :param changed: whether there was an archive; not where the fingerprint is the one that was known.
+    :param error: the code of what went wrong; the archive is then none. ``detail`` has the words.
+    """
+
+    volume: str
+    fingerprint: str = ""
+    changed: bool = True
+    error: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A volume that is to be filled from an archive.
+
+    :param size: bytes of the archive.
+    :param read: yields the archive; what it raises ends the import before anything is changed.
+    """
+
+    volume: VolumeSpec
+    size: int
+    read: Callable[[], Iterator[bytes]]
+
+
+@dataclass(frozen=True)
+class Content:
+    """What is in a volume.
+
+    :param digest: as in :class:`Copied`; "" where the volume is half filled from an archive, and so holds
+        nobody's work.
+    :param size: bytes of regular files; 0 where it was just filled, and so is ``files``.
+    :param files: number of regular files and symbolic links.
+    :param error: the code of what went wrong, with the words in ``detail``.
+    """
+
+    volume: str
+    digest: str = ""
+    size: int = 0
+    files: int = 0
+    error: str = ""
+    detail: str = ""
 
 
 #: Called with (bytes copied so far, bytes in all) while a copy runs.
@@ -122,6 +205,12 @@ class Spawner(Protocol):
     def ping(self) -> None:
         """Return if the engine answers; raise DependencyDown otherwise."""
 
+    def describe(self) -> EngineFacts:
+        """Return what the engine says of itself."""
+
+    def image_extension(self, reference: str) -> bool | None:
+        """Return whether an image carries the project's JupyterLab extension, None where it is not there."""
+
     def ensure_volume(self, spec: VolumeSpec) -> bool:
         """Make the volume if it is not there; return whether it was made by this call."""
 
@@ -133,6 +222,15 @@ class Spawner(Protocol):
 
     def remove_volume(self, name: str) -> None:
         """Remove the volume and all in it; one that is gone already is fine."""
+
+    def sizes(self, instance: str, volumes: Sequence[str], image: str) -> dict[str, int]:
+        """Return how many bytes of the disk an instance's volumes take, whoever writes to them meanwhile.
+
+        It takes half a minute at most, and begins with the first. Nothing is said of those that are gone, are
+        not reached in that time, or hold more files than can be counted in ten seconds.
+
+        :param image: that of what counts.
+        """
 
     def copy(
         self, source: str, target: VolumeSpec, image: str, progress: CopyProgress, *, digest: bool = False
@@ -150,6 +248,26 @@ class Spawner(Protocol):
             target volume is left behind.
         """
 
+    def export(self, volumes: Mapping[VolumeSpec, str], image: str) -> Iterator[bytes | Archived]:
+        """Yield the archives of volumes, in pieces, each followed by how that volume's ended.
+
+        An archive is a tar file with owners, permissions, times, extended attributes of users', hard links
+        and holes as they are; its format is told in :mod:`ipylti.servers.archiver`. Servers may write
+        meanwhile: a file that changes goes in as it was at some moment, or as a mixture of two.
+
+        :param volumes: volumes that are there, a few dozens at most, and for each the fingerprint that is
+            known of it, "" for none: one that did not change has no archive.
+        """
+
+    def import_(self, archives: Sequence[Archive], image: str) -> Iterator[Content]:
+        """Fill volumes from archives and yield what is in each then, on disk; all that they held is lost.
+
+        The volumes are made if they are not there. One that is half filled can be told by :meth:`inspect`.
+        """
+
+    def inspect(self, volumes: Sequence[VolumeSpec], image: str) -> Iterator[Content]:
+        """Yield what is in each of some volumes that are there, a few dozens at most."""
+
     def start(self, spec: ServerSpec) -> ServerStatus:
         """Make sure that the workspace's server runs and return its status; Jupyter may not answer yet.
 
@@ -162,11 +280,18 @@ class Spawner(Protocol):
     def servers(self, instance: str) -> list[ServerStatus]:
         """Return the status of all servers of the instance, stopped ones included."""
 
+    def memory_kills(self, instance: str) -> dict[str, MemoryKills]:
+        """Return by workspace what is known of processes that were killed in servers that go on, where it can
+        be known."""
+
     def stop(self, workspace: str, grace: float = 10.0) -> None:
         """Stop the server, give it ``grace`` seconds to end by itself, and remove it; the volume stays."""
 
     def logs(self, workspace: str, lines: int = 50) -> str:
         """Return the last lines of what the server wrote, "" if it is gone."""
 
+    def announce(self, instance: str, image: str) -> None:
+        """Have whatever listens to the engine look at all containers again."""
+
     def tidy(self, instance: str) -> None:
-        """Remove what interrupted work left behind an hour ago or more: nothing that anybody knows of."""
+        """Remove what interrupted work left behind a minute ago or more: nothing that anybody knows of."""

@@ -6,20 +6,26 @@ the only copy of anybody's work: with Redis emptied, people launch again.
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ipylti import trace
 from ipylti.errors import DependencyDown
 
 #: Seconds after which a start that shows no sign of life counts as lost, with its worker or with the queue.
 STALE = 30.0
+
+#: Seconds between two renewals of a lock under which nothing is said.
+_RENEWED = 10.0
 
 #: Seconds that a progress record is kept after its last change.
 _PROGRESS_KEPT = 7 * 86400
@@ -41,7 +47,7 @@ def connect(url: str) -> redis.Redis:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Turn the client library's errors into the house's own."""
     try:
         yield
@@ -61,17 +67,17 @@ class SingleUse:
 
     def put(self, key: str, value: dict[str, Any], seconds: int) -> None:
         """Keep a record for so many seconds."""
-        with _translated():
+        with translated():
             self.client.set(self._name(key), json.dumps(value), ex=seconds)
 
     def peek(self, key: str) -> dict[str, Any] | None:
         """Return the record without taking it, or None if there is none (any more)."""
-        with _translated():
+        with translated():
             return _decoded(self.client.get(self._name(key)))
 
     def take(self, key: str) -> dict[str, Any] | None:
         """Take the record: of all that ask for it, in all processes, exactly one gets it."""
-        with _translated():
+        with translated():
             return _decoded(self.client.getdel(self._name(key)))
 
     def _name(self, key: str) -> str:
@@ -87,17 +93,17 @@ class Cache:
 
     def get(self, key: str) -> Any:
         """Return the value, or None."""
-        with _translated():
+        with translated():
             return _decoded(self.client.get(f"ipylti:{self.prefix}:{key}"))
 
     def set(self, key: str, value: Any, seconds: int) -> None:
         """Keep a value for so many seconds."""
-        with _translated():
+        with translated():
             self.client.set(f"ipylti:{self.prefix}:{key}", json.dumps(value), ex=seconds)
 
     def delete(self, key: str) -> None:
         """Forget a value."""
-        with _translated():
+        with translated():
             self.client.delete(f"ipylti:{self.prefix}:{key}")
 
 
@@ -115,7 +121,7 @@ class Locks:
         :param seconds: the lock ends by itself so long after it was taken or last renewed.
         """
         lock = self.client.lock(f"ipylti:lock:{name}", timeout=seconds, thread_local=False)
-        with _translated():
+        with translated():
             held = lock.acquire(blocking=wait > 0, blocking_timeout=wait or None)
         try:
             yield HeldLock(lock) if held else None
@@ -137,8 +143,29 @@ class HeldLock:
 
         :raises DependencyDown: the lock is lost, or Redis is away: whoever works under it has to stop.
         """
-        with _translated():
+        with translated():
             self.lock.reacquire()
+
+
+@contextlib.contextmanager
+def renewed(*locks: HeldLock) -> Iterator[None]:
+    """Keep locks for the length of a block, whatever it does meanwhile."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(_RENEWED):
+            for lock in locks:
+                # One that is lost, as all are with Redis, can't be helped.
+                with contextlib.suppress(DependencyDown):
+                    lock.renew()
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 class State(StrEnum):
@@ -168,8 +195,12 @@ class Progress:
 
     :param done: bytes copied, of ``total``, while ``step`` is copying.
     :param error: the code of what went wrong, where ``state`` is FAILED.
+    :param used: bytes used, of which ``limit`` were allowed, where ``error`` is about that; 0 is unknown.
     :param extension: whether the image carries the JupyterLab extension; None where not yet known.
+    :param ends_at: seconds since the epoch at which a server ends at which nobody works; 0 where that is not
+        soon.
     :param at: seconds since the epoch of the last sign of life.
+    :param request_id: of the work that said so last.
     """
 
     state: State = State.STOPPED
@@ -177,68 +208,72 @@ class Progress:
     done: int = 0
     total: int = 0
     error: str = ""
+    used: int = 0
+    limit: int = 0
     extension: bool | None = None
+    ends_at: float = 0.0
     at: float = 0.0
+    request_id: str = ""
 
     @property
     def old(self) -> bool:
         """Whether the last sign of life is longer ago than a living worker lets pass."""
-        return time.time() - self.at > STALE
+        return self.silent_for(STALE)
+
+    def silent_for(self, seconds: float) -> bool:
+        """Whether the last sign of life is longer ago."""
+        return time.time() - self.at > seconds
 
 
 class Board:
-    """The progress of all workspaces' servers, and who waits for a start, in order."""
-
-    _WAITING = "ipylti:waiting"
-    _TICKETS = "ipylti:waiting:tickets"
+    """The progress of all workspaces' servers."""
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
     def read(self, workspace: str) -> Progress:
         """Return the progress of a workspace; of one that is not known, that it is stopped."""
-        with _translated():
-            found = _decoded(self.client.get(self._name(workspace)))
-        if found is None:
-            return Progress()
-        step = found.pop("step")
-        return Progress(**found | {"state": State(found["state"]), "step": Step(step) if step else None})
+        with translated():
+            return _progress(_decoded(self.client.get(self._name(workspace))))
 
     def write(self, workspace: str, progress: Progress) -> None:
         """Put the progress up, with the time of now."""
-        record = asdict(replace(progress, at=time.time()))
-        with _translated():
+        request_id = trace.current().request_id or progress.request_id
+        record = asdict(replace(progress, at=time.time(), request_id=request_id))
+        with translated():
             self.client.set(self._name(workspace), json.dumps(record), ex=_PROGRESS_KEPT)
 
-    def queue(self, workspace: str) -> None:
-        """Put a workspace at the end of the queue; where it stands there already, it keeps its place."""
-        with _translated():
-            place = self.client.incr(self._TICKETS)
-            self.client.zadd(self._WAITING, {workspace: place}, nx=True)
-        self.write(workspace, Progress(state=State.QUEUED, step=Step.QUEUE))
+    def warn(self, workspace: str, end: datetime | None) -> None:
+        """Say when a server that is ready is going to end, or that it is not."""
+        known = self.read(workspace)
+        told = end.timestamp() if end is not None else 0.0
+        if known.state is State.READY and known.ends_at != told:
+            self.write(workspace, replace(known, ends_at=told))
 
-    def dequeue(self, workspace: str) -> None:
-        """Take a workspace out of the queue: its turn has come."""
-        with _translated():
-            self.client.zrem(self._WAITING, workspace)
-
-    def position(self, workspace: str) -> int | None:
-        """Return the place in the queue, 1 being next, or None if it does not wait."""
-        with _translated():
-            rank = self.client.zrank(self._WAITING, workspace)
-        return rank + 1 if isinstance(rank, int) else None
-
-    def ready(self) -> set[str]:
-        """Return all workspaces whose server is said to be ready."""
+    def all(self) -> dict[str, Progress]:
+        """Return what is said of all workspaces of which something is said."""
         prefix = self._name("")
-        with _translated():
+        found: dict[str, Progress] = {}
+        with translated():
             names = [name.decode() for name in self.client.scan_iter(f"{prefix}*", count=1000)]
-        found = (name.removeprefix(prefix) for name in names)
-        return {workspace for workspace in found if self.read(workspace).state is State.READY}
+            for begin in range(0, len(names), 1000):
+                some = names[begin : begin + 1000]
+                for name, record in zip(some, cast(list[Any], self.client.mget(some)), strict=True):
+                    if record is not None:
+                        found[name.removeprefix(prefix)] = _progress(_decoded(record))
+        return found
 
     @staticmethod
     def _name(workspace: str) -> str:
         return f"ipylti:progress:{workspace}"
+
+
+def _progress(found: Any) -> Progress:
+    """Read a progress record; none is of a server that is stopped."""
+    if found is None:
+        return Progress()
+    step = found.pop("step")
+    return Progress(**found | {"state": State(found["state"]), "step": Step(step) if step else None})
 
 
 def _decoded(found: Any) -> Any:
@@ -258,11 +293,11 @@ class Pulse:
 
     def beat(self, parts: dict[str, str]) -> None:
         """Say that a worker lives, and of each part by name ``ok`` or ``down``."""
-        with _translated():
+        with translated():
             self.client.set(self._NAME, json.dumps(parts), ex=self.KEPT)
 
     def read(self) -> dict[str, str] | None:
         """Return what the last worker said, or None if none lives."""
-        with _translated():
+        with translated():
             found: dict[str, str] | None = _decoded(self.client.get(self._NAME))
         return found

@@ -18,6 +18,7 @@ def main(global_config: dict[str, str], **ini: str) -> Any:
         config.include("ipylti.services")
         config.include("ipylti.security")
         config.include("ipylti.headers")
+        config.include("ipylti.metrics")
         config.include("ipylti.wellformed")
         config.include("ipylti.routes")
         config.scan("ipylti.headers")

@@ -6,6 +6,7 @@ to be done there is asked for again by the sweep (:mod:`ipylti.worker`) or by wh
 """
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,15 +16,26 @@ from huey import RedisHuey
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from ipylti import volatile
+from ipylti import trace, volatile
 from ipylti.errors import DependencyDown
+from ipylti.tally import JOBS as COUNTED
+from ipylti.tally import Tally
+from ipylti.trace import Trace
 
-#: Job -> queue. Starts have threads of their own, so that a platform that hangs delays no notebook.
+log = logging.getLogger(__name__)
+
+#: Job -> queue. Each queue has threads of its own, so that a platform that hangs delays no notebook and no
+#: copy of somebody's work.
 JOBS = {
     "start_server": "servers",
     "stop_server": "chores",
+    "stop_idle_server": "chores",
+    "prepare_base": "chores",
     "freeze_submission": "chores",
-    "deliver_score": "chores",
+    "deliver_score": "platforms",
+    "refresh_roster": "platforms",
+    "look_after_data": "chores",
+    "watch_servers": "chores",
     "sweep": "chores",
 }
 
@@ -67,12 +79,12 @@ class Jobs:
             for name in sorted(set(JOBS.values()))
         }
         self.tasks = {
-            job: self.queues[queue].task(name=job)(_body(job, (handlers or {}).get(job)))
+            job: self.queues[queue].task(name=job)(_body(job, (handlers or {}).get(job), Tally(self.redis)))
             for job, queue in JOBS.items()
         }
 
     def ask(self, job: str, argument: str | int, *, delay: float = 0.0) -> None:
-        """Ask for a job.
+        """Ask for a job; it is done on behalf of whoever the asking is (:mod:`ipylti.trace`).
 
         :param job: a name out of :data:`JOBS`.
         :param argument: the id of what it is about.
@@ -80,11 +92,12 @@ class Jobs:
             is enough: what fails and is asked for by the sweep, too, does not become ever more jobs.
         :raises DependencyDown: Redis does not answer.
         """
+        told = {"trace": trace.current().to_dict()}
         try:
             if delay <= 0:
-                self.tasks[job](argument)
+                self.tasks[job](argument, **told)
             elif self.redis.set(f"ipylti:later:{job}:{argument}", b"", nx=True, px=int(delay * 1000) + 1):
-                self.tasks[job].schedule(args=(argument,), delay=delay)
+                self.tasks[job].schedule(args=(argument,), kwargs=told, delay=delay)
         except redis.RedisError as err:
             raise DependencyDown("redis", str(err)) from err
 
@@ -96,12 +109,20 @@ class Jobs:
             raise DependencyDown("redis", str(err)) from err
 
 
-def _body(job: str, handler: Handler | None) -> Handler:
+def _body(job: str, handler: Handler | None, tally: Tally) -> Callable[..., None]:
     """Return a job's body. All are functions of this module: Huey names a job after its function's module."""
 
-    def body(argument: Any) -> None:
+    def body(argument: Any, **told: Any) -> None:
         if handler is None:
             raise RuntimeError(f"{job} runs in the worker only")
-        handler(argument)
+        with trace.begun(Trace.from_dict(told.get("trace"))):
+            outcome = "failed"
+            try:
+                handler(argument)
+                outcome = "done"
+            except Exception:
+                # Here, and not where the queue logs it: it knows of no request.
+                log.exception("job failed", extra={"job": job, "argument": argument})
+            tally.count(COUNTED, job, outcome)
 
     return body

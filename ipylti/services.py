@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import zope.sqlalchemy
 from pyramid.config import Configurator
@@ -10,22 +11,30 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import models, volatile
+from ipylti.admission import estimate
+from ipylti.desk import Desk
 from ipylti.gate import Gatekeeper
 from ipylti.http import OutgoingHTTP
+from ipylti.idling import Visits
 from ipylti.jobs import Jobs
+from ipylti.line import Line
 from ipylti.lti import stores
-from ipylti.lti.keysets import PlatformKeys
+from ipylti.lti.keysets import PATIENCE, PlatformKeys
 from ipylti.models.meta import READ_ONLY
 from ipylti.models.upgrade import require_current
 from ipylti.settings import Settings
+from ipylti.tally import PLATFORM_REQUESTS, PLATFORM_SECONDS, Tally
+from ipylti.usage import Usage
 from ipylti.volatile import Board, Cache, Locks, Pulse, SingleUse
-from ipylti.workspaces import Desk
 
 USER_AGENT = "ipylti"
 
-#: Seconds for which the protocol's locks (a platform's keys, a line item) last, and are waited for.
+#: Seconds for which the protocol's locks (of a line item) last, and are waited for.
 _LOCK_LASTS = 120.0
 _LOCK_WAIT = 20.0
+
+#: Seconds for which the lock of a platform's keys lasts: a fetch ends sooner.
+_KEY_LOCK_LASTS = 10.0
 
 
 class Services:
@@ -33,6 +42,11 @@ class Services:
 
     :param tickets: single-use tickets to notebook hosts.
     :param states: what is remembered between login and launch.
+    :param looks: logins of which it is looked whether their cookie comes back, by ticket.
+    :param logins: logins that are to begin anew in a tab, by ticket.
+    :param parked: verified messages that wait for their login's secret.
+    :param tabs: pages that are to open in a tab, by ticket.
+    :param selections: what is being chosen by Deep Linking.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,14 +57,35 @@ class Services:
         self.sessions = sessionmaker(self.engine)
         self.jobs = Jobs(settings.redis_url)
         self.board = Board(redis)
-        self.desk = Desk(self.board, self.jobs)
+        self.line = Line(redis, self.board)
+        self.desk = Desk(self.board, self.line, self.jobs)
         self.locks = Locks(redis)
         self.pulse = Pulse(redis)
         self.tickets = SingleUse(redis, "ticket")
         self.states = SingleUse(redis, "state")
+        self.looks = SingleUse(redis, "look")
+        self.logins = SingleUse(redis, "login")
+        self.parked = SingleUse(redis, "parked")
+        self.tabs = SingleUse(redis, "tab")
+        self.selections = SingleUse(redis, "selection")
+        self.usage = Usage(redis)
+        self.visits = Visits(Cache(redis, "visits"), settings)
         self.gatekeeper = Gatekeeper(settings)
-        self.http = outgoing_http(settings)
-        self.platform_keys = PlatformKeys(self.http, Cache(redis, "jwks"), protocol_locks(self.locks))
+        self.tally = Tally(redis)
+        self.http = outgoing_http(settings, self.tally)
+        self.platform_keys = PlatformKeys(self.http, Cache(redis, "jwks"), self._key_locks)
+
+    def _key_locks(self, name: str) -> AbstractContextManager[object]:
+        """Return a lock for one platform's keys, which lasts for a fetch."""
+        return self.locks.hold(name, wait=PATIENCE, seconds=_KEY_LOCK_LASTS)
+
+    def waiting(self, workspace: str) -> tuple[int | None, int | None]:
+        """Return a workspace's place in the queue, 1 being next, and the seconds that it is likely to wait;
+        None for what is not so, or not known."""
+        position = self.line.position(workspace)
+        if position is None:
+            return None, None
+        return position, estimate(self.line, position, self.settings.max_starting)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Session]:
@@ -60,9 +95,14 @@ class Services:
             yield session
 
 
-def outgoing_http(settings: Settings) -> OutgoingHTTP:
+def outgoing_http(settings: Settings, tally: Tally) -> OutgoingHTTP:
     """Return the one HTTP client for requests to platforms."""
-    return OutgoingHTTP(USER_AGENT, allow_private=settings.allow_private_platforms)
+
+    def count(outcome: str, seconds: float) -> None:
+        tally.count(PLATFORM_REQUESTS, outcome)
+        tally.observe(PLATFORM_SECONDS, seconds)
+
+    return OutgoingHTTP(USER_AGENT, allow_private=settings.allow_private_platforms, told=count)
 
 
 def protocol_locks(locks: Locks) -> stores.Locks:

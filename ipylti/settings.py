@@ -10,11 +10,12 @@ import hmac
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from ipylti import values
 from ipylti.errors import SettingsError
 
 T = TypeVar("T")
@@ -22,14 +23,28 @@ T = TypeVar("T")
 #: The secret of development.ini; nothing but a ``localhost`` address may be run with it.
 DEVELOPMENT_SECRET = "development-only-secret-of-at-least-32-characters"  # noqa: S105
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
-_PORTS = {"https": 443, "http": 80}
+_LIMIT = re.compile(r"([a-z_]+)=(\S+)(?:\s+|$)")
 
-#: Seconds: a hundred years.
-_LONGEST = 100 * 365 * 86400
+#: Words of examples, and the fewest different characters that a secret made by chance has.
+_PLACEHOLDERS = ("change", "secret", "password", "example", "default", "replace")
+_VARIETY = 8
 
-_HOSTNAME = re.compile(r"(?=.{1,200}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+
+@dataclass(frozen=True)
+class Image:
+    """A notebook image that teachers may choose, and what a server made of it may use; None is no limit.
+
+    :param reference: as Podman knows it.
+    :param title: as people read it.
+    :param memory: bytes, as ``volume_size``, of which the workspace's files may have so many.
+    """
+
+    reference: str
+    title: str
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+    volume_size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,9 +54,20 @@ class Settings:
     :param url: the tool's own origin, without a trailing slash.
     :param notebook_domain: notebook hosts are ``<workspace id>.<notebook_domain>``.
     :param traefik_url: where the worker reaches Traefik to see whether a notebook host is routed.
-    :param memory: bytes per server, None for no limit; likewise ``cpus`` and ``pids``.
+    :param images: what teachers may choose from; the first is ``image``.
+    :param memory: bytes per server, None for no limit; likewise ``cpus``, ``pids`` and ``volume_size``. It is
+        so for the usual image, and for those that have none of their own.
+    :param max_memory: the most that a teacher may give to an assignment's servers, None where that is not for
+        teachers; likewise ``max_cpus``.
+    :param idle_timeout: how long a server goes on at which nobody works.
+    :param max_age: how long one goes on that computes, None for ever.
     :param max_starting: servers that start at a time; more than there are cores makes all of them late.
+    :param min_free_memory: bytes of the host's memory that a start leaves to others, None to start whatever
+        is left.
     :param start_timeout: how long a server may take until Jupyter answers.
+    :param key_lifetime: how long one of the tool's keys signs, None for ever.
+    :param keep_launches: how long it is kept who opened what, None for ever; likewise submissions, and
+        workspaces at which nobody was.
     """
 
     url: str
@@ -51,17 +77,28 @@ class Settings:
     traefik_url: str
     podman_url: str
     image: str
+    images: tuple[Image, ...]
     memory: int | None
     cpus: float | None
     pids: int | None
+    volume_size: int | None
+    max_memory: int | None
+    max_cpus: float | None
     idle_timeout: timedelta
+    max_age: timedelta | None
     max_starting: int
     max_servers: int | None
+    min_free_memory: int | None
     start_timeout: timedelta
     egress: bool
     secret: str = field(repr=False)
     allow_private_platforms: bool
+    trust_new_deployments: bool
     administrators_are_staff: bool
+    key_lifetime: timedelta | None
+    keep_launches: timedelta | None
+    keep_submissions: timedelta | None
+    keep_workspaces: timedelta | None
     title: str
     database_url: str = field(repr=False)
     redis_url: str = field(repr=False)
@@ -81,13 +118,18 @@ class Settings:
         """The one redirect URI, as registered at every platform."""
         return f"{self.url}/launch"
 
+    def listed_image(self, reference: str | None) -> Image | None:
+        """Return the image of that name, the usual one without a name; None if it is not in the list."""
+        wanted = reference or self.image
+        return next((each for each in self.images if each.reference == wanted), None)
+
     def notebook_host(self, workspace: str) -> str:
         """Return the host name of a workspace."""
         return f"{workspace}.{self.notebook_domain}"
 
     def notebook_origin(self, workspace: str) -> str:
         """Return the origin of a workspace, with the port where it is not the scheme's own."""
-        port = "" if self.notebook_port == _PORTS[self.notebook_scheme] else f":{self.notebook_port}"
+        port = "" if self.notebook_port == values.PORTS[self.notebook_scheme] else f":{self.notebook_port}"
         return f"{self.notebook_scheme}://{self.notebook_host(workspace)}{port}"
 
     def is_notebook_host(self, host: str) -> bool:
@@ -110,32 +152,51 @@ def load(ini: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> Set
     :raises SettingsError: a key is missing, bad or unknown; ``detail`` names it and says what is expected.
     """
     reader = _Reader(ini, environ)
-    url = reader.get("ipylti.url", _origin)
-    notebook_domain = reader.get("ipylti.notebook_domain", _hostname)
-    scheme = reader.get("ipylti.notebook_scheme", _one_of("https", "http"), "https")
-    port = reader.get("ipylti.notebook_port", _integer(1, 65535), str(_PORTS[scheme]))
+    url = reader.get("ipylti.url", values.origin)
+    notebook_domain = reader.get("ipylti.notebook_domain", values.hostname)
+    scheme = reader.get("ipylti.notebook_scheme", values.one_of("https", "http"), "https")
+    port = reader.get("ipylti.notebook_port", values.integer(1, 65535), str(values.PORTS[scheme]))
+    usual = Image(
+        reference=reader.get("ipylti.image", values.text, "localhost/ipylti-notebook:latest"),
+        title="Standard",
+        memory=reader.get("ipylti.memory", _LIMITS["memory"], "1g"),
+        cpus=reader.get("ipylti.cpus", _LIMITS["cpus"], "1"),
+        pids=reader.get("ipylti.pids", _LIMITS["pids"], "512"),
+        volume_size=reader.get("ipylti.volume_size", _LIMITS["volume_size"], "2g"),
+    )
     settings = Settings(
         url=url,
         notebook_domain=notebook_domain,
         notebook_scheme=scheme,
         notebook_port=port,
-        traefik_url=reader.get("ipylti.traefik_url", _origin, f"{scheme}://127.0.0.1:{port}"),
-        podman_url=reader.get("ipylti.podman_url", _text, _default_podman_url(environ)),
-        image=reader.get("ipylti.image", _text, "localhost/ipylti-notebook:latest"),
-        memory=reader.get("ipylti.memory", _or_none(_size), "1g"),
-        cpus=reader.get("ipylti.cpus", _or_none(_positive), "1"),
-        pids=reader.get("ipylti.pids", _or_none(_integer(16, 1 << 22)), "512"),
-        idle_timeout=reader.get("ipylti.idle_timeout", _duration, "1h"),
-        max_starting=reader.get("ipylti.max_starting", _integer(1, 1000), str(os.cpu_count() or 1)),
-        max_servers=reader.get("ipylti.max_servers", _or_none(_integer(1, 1 << 20)), "none"),
-        start_timeout=reader.get("ipylti.start_timeout", _duration, "60s"),
-        egress=reader.get("ipylti.egress", _one_of("internet", "none"), "internet") == "internet",
-        secret=reader.get("ipylti.secret", _secret),
-        allow_private_platforms=reader.get("ipylti.allow_private_platforms", _boolean, "false"),
-        administrators_are_staff=reader.get("ipylti.administrators_are_staff", _boolean, "false"),
-        title=reader.get("ipylti.title", _text, "Notebooks"),
-        database_url=reader.get("sqlalchemy.url", _url("sqlite", "postgresql", "postgresql+psycopg")),
-        redis_url=reader.get("redis.sessions.url", _redis_url),
+        traefik_url=reader.get("ipylti.traefik_url", values.origin, f"{scheme}://127.0.0.1:{port}"),
+        podman_url=reader.get("ipylti.podman_url", values.text, _default_podman_url(environ)),
+        image=usual.reference,
+        images=reader.get("ipylti.images", _images(usual), ""),
+        memory=usual.memory,
+        cpus=usual.cpus,
+        pids=usual.pids,
+        volume_size=usual.volume_size,
+        max_memory=reader.get("ipylti.max_memory", _LIMITS["memory"], "none"),
+        max_cpus=reader.get("ipylti.max_cpus", _LIMITS["cpus"], "none"),
+        idle_timeout=reader.get("ipylti.idle_timeout", values.duration, "1h"),
+        max_age=reader.get("ipylti.max_age", values.or_none(values.duration), "24h"),
+        max_starting=reader.get("ipylti.max_starting", values.integer(1, 1000), str(os.cpu_count() or 1)),
+        max_servers=reader.get("ipylti.max_servers", values.or_none(values.integer(1, 1 << 20)), "none"),
+        min_free_memory=reader.get("ipylti.min_free_memory", values.or_none(values.size), "512m"),
+        start_timeout=reader.get("ipylti.start_timeout", values.duration, "60s"),
+        egress=reader.get("ipylti.egress", values.one_of("internet", "none"), "internet") == "internet",
+        secret=reader.get("ipylti.secret", values.secret),
+        allow_private_platforms=reader.get("ipylti.allow_private_platforms", values.boolean, "false"),
+        trust_new_deployments=reader.get("ipylti.trust_new_deployments", values.boolean, "false"),
+        administrators_are_staff=reader.get("ipylti.administrators_are_staff", values.boolean, "false"),
+        key_lifetime=reader.get("ipylti.key_lifetime", values.days, "90"),
+        keep_launches=reader.get("ipylti.keep_launches", values.or_none(values.kept), "365"),
+        keep_submissions=reader.get("ipylti.keep_submissions", values.or_none(values.kept), "none"),
+        keep_workspaces=reader.get("ipylti.keep_workspaces", values.or_none(values.kept), "none"),
+        title=reader.get("ipylti.title", values.text, "Notebooks"),
+        database_url=reader.get("sqlalchemy.url", values.url("sqlite", "postgresql", "postgresql+psycopg")),
+        redis_url=reader.get("redis.sessions.url", values.redis_url),
     )
     reader.refuse_unknown()
     _check_together(settings)
@@ -149,12 +210,22 @@ def _check_together(settings: Settings) -> None:
             "ipylti.notebook_domain: must not be the tool's own host or a parent of it, "
             "or student code could set cookies for the tool"
         )
-    if settings.secret == DEVELOPMENT_SECRET and not _is_local(settings.host):
-        raise SettingsError("ipylti.secret: is the one of development.ini, which everybody knows")
+    if not _is_local(settings.host):
+        _check_secret(settings.secret)
     if not settings.url.startswith("https:") and not _is_local(settings.host):
         raise SettingsError("ipylti.url: must be https, or browsers keep no cookies for it")
     if settings.notebook_scheme != "https" and not _is_local(settings.notebook_domain):
         raise SettingsError("ipylti.notebook_scheme: must be https, or browsers keep no cookies for it")
+
+
+def _check_secret(secret: str) -> None:
+    """Refuse what was not made by chance; whoever guesses it gets into all notebooks."""
+    if secret == DEVELOPMENT_SECRET:
+        raise SettingsError("ipylti.secret: is the one of development.ini, which everybody knows")
+    lowered = secret.lower()
+    repeated = any(secret[length:] == secret[:-length] for length in range(1, len(secret) // 2 + 1))
+    if repeated or len(set(secret)) < _VARIETY or any(word in lowered for word in _PLACEHOLDERS):
+        raise SettingsError("ipylti.secret: can be guessed (openssl rand -hex 32 makes one that can't)")
 
 
 def _is_local(host: str) -> bool:
@@ -191,112 +262,37 @@ class _Reader:
                 raise SettingsError(f"{key}: unknown key")
 
 
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("must not be empty")
-    return text
+def _images(usual: Image) -> Callable[[str], tuple[Image, ...]]:
+    """Read a line for each image; the usual one comes first, whether it is listed or not."""
 
-
-def _origin(text: str) -> str:
-    """Return the origin as browsers write it: in lower case, without the scheme's own port."""
-    text = text.lower().rstrip("/")
-    parts = urlsplit(text)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("must be a URL like https://tool.example.org")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else _hostname(parts.hostname)
-    bare = f"{parts.scheme}://{host}"
-    if text not in (bare, f"{bare}:{parts.port}"):
-        raise ValueError("must be scheme, host and port only, without a path")
-    return bare if parts.port in (None, _PORTS[parts.scheme]) else text
-
-
-def _url(*schemes: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        scheme, found, _rest = text.partition("://")
-        if not found or scheme not in schemes:
-            raise ValueError(f"must begin with one of: {', '.join(f'{each}://' for each in schemes)}")
-        return text
+    def parse(text: str) -> tuple[Image, ...]:
+        found = [_image(line.strip(), usual) for line in text.splitlines() if line.strip()]
+        listed = {image.reference: image for image in found}
+        return (listed.pop(usual.reference, usual), *listed.values())
 
     return parse
 
 
-def _redis_url(text: str) -> str:
-    text = _url("redis", "rediss", "unix")(text)
-    try:
-        _port = urlsplit(text).port
-    except ValueError:
-        # The library's own words may hold a part of the password.
-        raise ValueError("must be a URL like redis://127.0.0.1:6379/0") from None
-    return text
+def _image(line: str, usual: Image) -> Image:
+    """Read a reference, limits that are not as usual (``memory=2g``), and a title."""
+    reference, *more = line.split(None, 1)
+    rest = more[0] if more else ""
+    limits: dict[str, float | None] = {}
+    while match := _LIMIT.match(rest):
+        name, rest = match[1], rest[match.end() :]
+        if name not in _LIMITS:
+            raise ValueError(f"{reference}: {name} is none of the limits: {', '.join(_LIMITS)}")
+        try:
+            limits[name] = _LIMITS[name](match[2])
+        except ValueError as err:
+            raise ValueError(f"{reference}: {name} {err}") from err
+    return replace(usual, reference=reference, title=rest or reference, **limits)  # type: ignore[arg-type]
 
 
-def _hostname(text: str) -> str:
-    text = text.lower()
-    if not _HOSTNAME.fullmatch(text):
-        raise ValueError("must be a host name like notebooks.example.org")
-    return text
-
-
-def _secret(text: str) -> str:
-    if len(text) < 32:
-        raise ValueError("must have at least 32 characters (openssl rand -hex 32 makes one)")
-    return text
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() in ("true", "yes", "on", "1"):
-        return True
-    if text.lower() in ("false", "no", "off", "0"):
-        return False
-    raise ValueError("must be true or false")
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"must be one of: {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-            raise ValueError(f"must be a whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 10_000:
-        raise ValueError("must be a number above 0")
-    return number
-
-
-def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    size = float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " ") if match else 0
-    if not 1 <= size < 1 << 60:
-        raise ValueError("must be a size like 512m or 1g")
-    return int(size)
-
-
-def _duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2] or "s"] if match else 0
-    if not 0.001 <= seconds < _LONGEST:
-        raise ValueError("must be a time like 90s, 15m, 2h or 1d")
-    return timedelta(seconds=seconds)
-
-
-def _or_none(parse: Callable[[str], T]) -> Callable[[str], T | None]:
-    def parse_or_none(text: str) -> T | None:
-        return None if text.lower() == "none" else parse(text)
-
-    return parse_or_none
+#: What an image's line may limit, and how that is read.
+_LIMITS: dict[str, Callable[[str], Any]] = {
+    "memory": values.or_none(values.size),
+    "cpus": values.or_none(values.positive),
+    "pids": values.or_none(values.integer(16, 1 << 22)),
+    "volume_size": values.or_none(values.size),
+}

@@ -1,4 +1,5 @@
-/* Watching a server start, and the panel that shows it: shared by the workbench and by the page of a sleeping server.
+/* Watching a server start, and the panel that shows it: shared by the workbench, the page of a sleeping server, and in
+ * part by the pages of a launch in a frame.
  *
  * A classic script, since on a notebook host it is loaded from the tool's origin, where a module would need CORS.
  * It leaves one name, `ipylti`. The status is documented in docs/architecture.md; all words stand in panel.jinja2. */
@@ -11,6 +12,12 @@ globalThis.ipylti = (() => {
   const GIVE_UP = 10_000; // ms for one look
   const LONGEST_PAUSE = 30_000; // ms between looks while nobody answers
   const WAITING = ["queued", "starting"]; // the states in which a server is on its way
+
+  /** The headers of every request: in place of a cookie that the browser does not keep, the page has the session's token. */
+  function headers() {
+    const session = document.getElementById("workbench")?.dataset.session;
+    return { Accept: "application/json", ...(session && { "X-Ipylti-Session": session }) };
+  }
 
   let calm; // the timer of CALM_AFTER, running from the first moment of waiting
 
@@ -51,8 +58,16 @@ globalThis.ipylti = (() => {
     return `${position}${ending[new Intl.PluralRules("en", { type: "ordinal" }).select(position)]} in the queue`;
   }
 
+  /** How long it is likely to take, in steps that nobody takes for more exact than they are. */
+  function about(seconds) {
+    if (!seconds || seconds < 5) return "";
+    if (seconds < 55) return `, about ${Math.ceil(seconds / 10) * 10} seconds`;
+    const minutes = Math.ceil(seconds / 60);
+    return `, about ${minutes} ${minutes === 1 ? "minute" : "minutes"}`;
+  }
+
   function detail(status) {
-    if (status.step === "queue" && status.position) return place(status.position);
+    if (status.step === "queue" && status.position) return place(status.position) + about(status.wait);
     if (status.step === "copy" && status.bytes?.total) return `${size(status.bytes.done)} of ${size(status.bytes.total)}`;
     return "";
   }
@@ -98,7 +113,7 @@ globalThis.ipylti = (() => {
 
   /**
    * Look at a status again and again: not while nobody sees the page, and ever less often while nobody answers.
-   * @param url  answers with the status JSON
+   * @param url  returns what answers with the status JSON
    * @param seen  called with each status; returns the ms until the next look, or null to end
    * @param lost  called once if the answer is that this person has no business here (any more)
    * @param first  ms until the first look
@@ -109,8 +124,8 @@ globalThis.ipylti = (() => {
 
     /** The status; null if there is none for this person. */
     async function fetchStatus() {
-      const answer = await fetch(url, {
-        headers: { Accept: "application/json" },
+      const answer = await fetch(url(), {
+        headers: headers(),
         cache: "no-store",
         signal: AbortSignal.timeout(GIVE_UP),
       });
@@ -140,5 +155,5 @@ globalThis.ipylti = (() => {
     return look;
   }
 
-  return { WAITING, WHILE_STARTING, announce, choose, language, showPanel, watch };
+  return { WAITING, WHILE_STARTING, announce, choose, headers, language, showPanel, watch };
 })();

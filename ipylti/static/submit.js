@@ -1,6 +1,6 @@
 /* Handing in: ask where there is reason to, save all, send. The form works without this, too. */
 
-const { choose } = globalThis.ipylti;
+const { choose, headers } = globalThis.ipylti;
 
 const PATIENCE = 30_000; // ms for the tool to take the submission
 
@@ -40,7 +40,7 @@ export class Refused extends Error {
 export async function post(form) {
   const answer = await fetch(form.action, {
     method: "POST",
-    headers: { Accept: "application/json", "X-CSRF-Token": form.elements.csrf_token.value },
+    headers: { ...headers(), "X-CSRF-Token": form.elements.csrf_token.value },
     signal: AbortSignal.timeout(PATIENCE),
   });
   if (answer.ok) return answer.json();

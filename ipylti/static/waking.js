@@ -17,5 +17,6 @@
 
   // "Ready", and yet this page: the server has just ended, and it takes a moment until that is noticed.
   const first = panel.dataset.view === "ready" ? 1500 : WHILE_STARTING;
-  watch(document.getElementById("waking").dataset.awakeUrl, seen, () => showPanel(panel, "lost", null), first);
+  const { awakeUrl } = document.getElementById("waking").dataset;
+  watch(() => awakeUrl, seen, () => showPanel(panel, "lost", null), first);
 }

@@ -4,7 +4,7 @@ import { Notebook } from "./notebook.js";
 import { Refused, handIn, post } from "./submit.js";
 import { localize } from "./times.js";
 
-const { WAITING, WHILE_STARTING, announce, choose, showPanel, watch } = globalThis.ipylti;
+const { WAITING, WHILE_STARTING, announce, choose, headers, showPanel, watch } = globalThis.ipylti;
 
 const WHILE_RUNNING = 15_000; // ms between looks
 const WHILE_TELLING = 1500; // ms between looks after handing in ...
@@ -17,6 +17,8 @@ const $ = (id) => document.getElementById(id);
 const main = $("workbench");
 const panel = $("panel");
 const frame = $("notebook");
+const again = $("again"); // the form that asks for this page anew, where no cookie does
+const ending = $("ending");
 const submitForm = $("submit-form"); // null where there is nothing to hand in
 const submitButton = $("submit");
 const notebook = new Notebook(frame, main.dataset.notebookOrigin);
@@ -28,6 +30,7 @@ let elsewhere = false; // the notebook was opened in another tab, whose document
 let busy = false; // handing in
 let submittedAt = 0; // when this page handed in, ms since the epoch
 let uncovered = ""; // the view of the panel that the person put away
+let understood = ""; // the codes of the notices that the person put away
 let shownFacts = ""; // what the page says of the submission
 let knocking; // the timer of LOOK_AGAIN
 
@@ -71,7 +74,7 @@ function open(url) {
 
 /** The panel's view of the status; the same rule as view_of in panel.jinja2, and one more. */
 function viewOf({ state, step, bytes, extension }) {
-  if (state === "ready" && extension === false) return "apart";
+  if (state === "ready" && (again || extension === false)) return "apart";
   // While it is being looked whether there is something to start from, the page goes on saying that there isn't.
   const looking = WAITING.includes(state) && [null, "queue", "copy"].includes(step) && !bytes?.done;
   return panel.dataset.view === "not_ready" && looking ? "not_ready" : state;
@@ -91,6 +94,28 @@ function showServer() {
   showPanel(panel, view, status);
   panel.querySelector("[data-do=uncover]").hidden = !(loaded && (view === "stopped" || view === "failed"));
   cover(!(view === "ready" && loaded) && view !== uncovered);
+}
+
+/** Say that the server is about to end; what is open and not saved is saved first. */
+function showEnding() {
+  const soon = status.state === "ready" && Boolean(status.ends_at);
+  if (ending.hidden === !soon) return;
+  if (soon) {
+    ending.querySelector("time").dateTime = status.ends_at;
+    localize();
+    if (opened && !again && status.extension !== false) notebook.saveAll();
+  }
+  ending.hidden = !soon;
+}
+
+/** Say what of memory and files is used up, until that is understood; anew where it has become another. */
+function showLimits() {
+  const said = status.notices.map((each) => each.message).join(" ");
+  const box = $("limits");
+  const known = status.notices.map((each) => each.code).join(" ");
+  if (understood && known !== understood) understood = "";
+  box.hidden = !said || Boolean(understood);
+  if (!box.hidden && box.querySelector("p").textContent !== said) box.querySelector("p").textContent = said;
 }
 
 function showSubmission() {
@@ -122,6 +147,8 @@ function seen(next) {
   if (next.submission.number < status.submission.number) next.submission = status.submission;
   status = next;
   showServer();
+  showEnding();
+  showLimits();
   showSubmission();
   if (WAITING.includes(status.state) || (panel.dataset.view === "ready" && !opened)) return WHILE_STARTING;
   if (status.state === "not_ready") {
@@ -134,10 +161,17 @@ function seen(next) {
   return telling && Date.now() - submittedAt < TELLING ? WHILE_TELLING : WHILE_RUNNING;
 }
 
+/** Ask for this page, as a reload would. */
+function ask() {
+  if (!again) return fetch(location.href, { cache: "no-store" });
+  const csrf = { "X-CSRF-Token": again.elements.csrf_token.value };
+  return fetch(location.href, { method: "POST", cache: "no-store", headers: { ...headers(), ...csrf } });
+}
+
 /** Ask for the server anew, which is what opening this page does; a reload would take the reader's place away. */
 async function knock() {
   if (document.hidden) return;
-  await fetch(location.href, { cache: "no-store" }).catch(() => {});
+  await ask().catch((error) => console.warn("ipylti: not asked", error));
   look();
 }
 
@@ -147,15 +181,21 @@ function lost() {
   cover(true);
 }
 
-const look = watch(main.dataset.statusUrl, seen, lost, seen(status));
+/** Who has the notebook needs no ticket to it any more. */
+const statusUrl = () => main.dataset.statusUrl + (opened ? "?opened" : "");
+
+const look = watch(statusUrl, seen, lost, seen(status));
 
 /* -- what the person does ----------------------------------------------------------------------------- */
 
 document.addEventListener("click", (event) => {
   switch (event.target.closest("[data-do]")?.dataset.do) {
-    case "reload": return location.reload();
+    case "reload": return again ? again.submit() : location.reload();
     case "uncover": return uncover();
     case "dismiss": return notice("");
+    case "understood":
+      understood = status.notices.map((each) => each.code).join(" ");
+      return showLimits();
   }
 });
 
@@ -181,6 +221,17 @@ document.addEventListener("submit", (event) => {
   if (event.target.matches("form.tab")) openTab(event);
 });
 
+ending.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    seen(await post(ending));
+    announce("Your notebook stays awake.");
+    if (!frame.hidden) frame.focus();
+  } catch (error) {
+    notice(said(error));
+  }
+});
+
 submitForm?.addEventListener("submit", async (event) => {
   event.preventDefault();
   if (busy) return;
@@ -193,7 +244,7 @@ submitForm?.addEventListener("submit", async (event) => {
   notice("");
   try {
     progress("saving");
-    const framed = status.state === "ready" && opened && status.extension !== false;
+    const framed = status.state === "ready" && opened && !again && status.extension !== false;
     const alive = framed && (await notebook.answers());
     const facts = { dueAt: main.dataset.dueAt, submission: status.submission, state: status.state, alive, elsewhere };
     const submission = await handIn(submitForm, facts, notebook, progress);

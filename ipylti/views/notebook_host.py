@@ -12,9 +12,10 @@ from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy.exc import SQLAlchemyError
 
-from ipylti import gate, models
+from ipylti import gate, models, trace
 from ipylti.errors import AccessDenied
 from ipylti.gate import Pass
+from ipylti.metrics import GATE
 from ipylti.services import Services
 from ipylti.views.status import server_status
 from ipylti.volatile import State
@@ -33,14 +34,18 @@ def check(request: Request) -> Response:
     now = time.time()
     given = services.gatekeeper.open(gate.own_cookie(headers.get("Cookie", "")), host, now)
     if given is None:
+        GATE.labels("unknown").inc()
         return _refuse(request, 401)
     settings = services.settings
     method = headers.get("X-Forwarded-Method", "")
     if not gate.is_from_own_origin(method, headers, settings.notebook_origin(given.workspace)):
+        GATE.labels("foreign").inc()
         log.warning("foreign origin refused", extra={"workspace": given.workspace, "method": method})
         return _refuse(request, 403)
     response = Response(status=200)
-    if not given.fresh(now) and not _renew(services, response, given, now):
+    decision = "passed" if given.fresh(now) else _renew(services, response, given, now)
+    GATE.labels(decision).inc()
+    if decision == "revoked":
         return _refuse(request, 401)
     response.headers["Authorization"] = f"token {settings.jupyter_token(given.workspace)}"
     cookies = gate.foreign_cookies(headers.get("Cookie", ""))
@@ -49,18 +54,19 @@ def check(request: Request) -> Response:
     return response
 
 
-def _renew(services: Services, response: Response, given: Pass, now: float) -> bool:
-    """Look the launch up and issue the cookie anew; return whether the browser may go on."""
+def _renew(services: Services, response: Response, given: Pass, now: float) -> str:
+    """Look the launch up and issue the cookie anew; return what is decided: the browser may go on unless it
+    is ``revoked``."""
     try:
         with services.reading() as db:
             launch = db.get(models.Launch, given.launch)
     except SQLAlchemyError:
         log.exception("database is away; the gate believes cookies for longer")
-        return given.tolerable(now)
+        return "believed" if given.tolerable(now) else "revoked"
     if launch is None or not launch.valid(models.now()):
-        return False
+        return "revoked"
     _set_cookie(services, response, given.renewed(now))
-    return True
+    return "renewed"
 
 
 def _set_cookie(services: Services, response: Response, given: Pass) -> None:
@@ -80,6 +86,7 @@ def enter(request: Request) -> HTTPFound:
     response: Response
     if record is not None and services.settings.notebook_host(record["workspace"]) == request.domain:
         given = Pass(record["workspace"], record["launch"], now, record["expires"])
+        services.visits.note(given.workspace)
         response = HTTPFound(_lab(services, given))
         _set_cookie(services, response, given)
         return response
@@ -97,7 +104,7 @@ def awake(request: Request) -> dict[str, Any]:
         raise AccessDenied("not known to the gate", code="gate.unknown")
     services: Services = request.services
     progress = services.desk.look(known.workspace)
-    return server_status(progress, services.board.position(known.workspace), request.request_id)
+    return server_status(progress, *services.waiting(known.workspace), request.request_id)
 
 
 @view_config(route_name="asleep", permission=NO_PERMISSION_REQUIRED, require_csrf=False)
@@ -114,7 +121,7 @@ def asleep(request: Request) -> Response:
     if progress.state in (State.READY, State.STOPPED, State.FAILED, State.NOT_READY):
         progress = services.desk.ask(known.workspace)
     values = {
-        "status": server_status(progress, services.board.position(known.workspace), request.request_id),
+        "status": server_status(progress, *services.waiting(known.workspace), request.request_id),
         "awake_url": "/_ipylti/awake",
         "static_origin": services.settings.url,
     }
@@ -131,7 +138,10 @@ def _known(request: Request) -> Pass | None:
     if given is None:
         return None
     launch = request.db.get(models.Launch, given.launch)
-    return given if launch is not None and launch.valid(models.now()) else None
+    if launch is None or not launch.valid(models.now()):
+        return None
+    trace.act_as(trace.person(launch.person_id))
+    return given
 
 
 def _lab(services: Services, given: Pass) -> str:

@@ -3,16 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-import prometheus_client
 import redis
 import sqlalchemy as sa
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
-from pyramid.response import Response
+from pyramid.response import FileResponse, Response
 from pyramid.security import NO_PERMISSION_REQUIRED
 from pyramid.view import view_config
 from sqlalchemy.exc import SQLAlchemyError
 
 from ipylti.errors import DependencyDown
+from ipylti.metrics import CONTENT_TYPE, exposition
+from ipylti.routes import FILES
 from ipylti.services import Services
 
 
@@ -35,6 +37,21 @@ def home(request: Request) -> dict[str, Any]:
             ("Canvas: configuration URL", f"{url}/.well-known/canvas.json"),
         ],
     }
+
+
+@view_config(route_name="static_of_another", request_method="GET", permission=NO_PERMISSION_REQUIRED)
+def static_of_another(request: Request) -> Response:
+    """Answer for a process whose static files are others, as while one after the other is brought up to date:
+    with ours, which no browser is to keep.
+
+    :raises HTTPNotFound: there is no such file here.
+    """
+    path = FILES / request.matchdict["name"]
+    if not path.is_file():
+        raise HTTPNotFound
+    response = FileResponse(path, request)
+    response.cache_control = "no-store"
+    return response
 
 
 @view_config(route_name="healthz", request_method="GET", permission=NO_PERMISSION_REQUIRED)
@@ -82,7 +99,4 @@ def _worker(services: Services) -> dict[str, str]:
 @view_config(route_name="metrics", request_method="GET", permission=NO_PERMISSION_REQUIRED)
 def metrics(request: Request) -> Response:
     """Return Prometheus' text format. Traefik does not route it."""
-    return Response(
-        prometheus_client.generate_latest(),
-        headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST},
-    )
+    return Response(exposition(request.services), headers={"Content-Type": CONTENT_TYPE})

@@ -1,0 +1,5 @@
+/* Pages that only tell of moments. */
+
+import { localize } from "./times.js";
+
+localize();

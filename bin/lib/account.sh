@@ -66,6 +66,19 @@ ensure_runtime_directory() {
         privileged install -d -m 0700 -o "$ACCOUNT" -g "$(id -g "$ACCOUNT")" "$RUNTIME_DIRECTORY"
 }
 
+# ensure_devices: slirp4netns opens /dev/net/tun and fuse-overlayfs /dev/fuse, as whoever runs them.
+#
+# udev gives both to everybody (50-udev-default.rules); where no udev runs, the kernel leaves them to root.
+ensure_devices() {
+    local device
+    for device in /dev/net/tun /dev/fuse; do
+        [[ -c $device ]] || continue
+        as_account test -r "$device" -a -w "$device" && continue
+        say "Giving everybody access to $device, as udev would"
+        privileged chmod 0666 "$device"
+    done
+}
+
 # account_environment: print, NUL-separated, the NAME=VALUE pairs that commands of the account get.
 #
 # What the network and the package index need is passed on (proxies, certificates, pip's settings), and what is

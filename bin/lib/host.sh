@@ -10,7 +10,7 @@ set -euo pipefail
 { : <&0; } 2>/dev/null || exec </dev/null
 CHECKOUT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd -P)
 
-for part in say packages account checkout podman python image run; do
+for part in say packages account checkout podman python image machine program run; do
     # shellcheck source=/dev/null
     . "$CHECKOUT/bin/lib/$part.sh"
 done
@@ -47,6 +47,7 @@ enter_account() {
     ensure_packages "${wanted[@]}"
     ensure_subordinate_ids
     ensure_runtime_directory
+    [[ " ${wanted[*]} " != *" containers "* ]] || ensure_devices
     if ((EUID == 0)); then
         CHECKOUT=$(stage_checkout)
         become_account "$CHECKOUT/$script" "$@"

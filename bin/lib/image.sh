@@ -10,7 +10,8 @@ readonly BASE_PACKAGES=ca-certificates,python3,python3-venv
 
 # ensure_image [IMAGE]: build the notebook image, or the plain one, unless it is there, made of the same inputs.
 #
-# Run as the account.
+# IPYLTI_IMAGE_ARCHIVE may name what `podman save` wrote on another machine, of the same version: it is tried first, and
+# then nothing need be reachable from here. Run as the account.
 ensure_image() {
     local image=${1:-$NOTEBOOK_IMAGE} wanted
     wanted=$(image_inputs | sha256sum | cut -c1-16)
@@ -32,6 +33,12 @@ image_label() { podman image inspect --format "{{index .Labels \"$2\"}}" "$1" 2>
 # build_image IMAGE HASH: see ensure_image.
 build_image() {
     [[ $(image_label "$1" io.ipylti.build) == "$2" ]] && return 0
+    if [[ ${IPYLTI_IMAGE_ARCHIVE:-} ]]; then
+        step "Loading images from $IPYLTI_IMAGE_ARCHIVE" "Podman could not load $IPYLTI_IMAGE_ARCHIVE." \
+            podman load --quiet --input "$IPYLTI_IMAGE_ARCHIVE"
+        [[ $(image_label "$1" io.ipylti.build) == "$2" ]] && return 0
+        say "         $IPYLTI_IMAGE_ARCHIVE holds no image of this version; it will be built"
+    fi
     choose_base
     step "Building the image ${1#localhost/}" \
         "The image could not be built from '$BASE'. Are the package index and the distribution's packages reachable?" \

@@ -38,6 +38,35 @@ END
     done
 }
 
+# configure_rootful_podman: have Podman, as root, keep what it makes for tests apart from what is the host's own.
+configure_rootful_podman() {
+    local place=/var/lib/ipylti-tests RUNTIME_DIRECTORY=/run/ipylti-tests
+    mkdir -p "$place" "$RUNTIME_DIRECTORY"
+    write_if_changed "$place/storage.conf" <<END
+[storage]
+driver = "overlay"
+graphroot = "$place/graph"
+runroot = "$RUNTIME_DIRECTORY/containers"
+END
+    # Root can't raise limits of its own everywhere, and Podman's would be higher.
+    write_if_changed "$place/containers.conf" < <(
+        containers_conf | sed '/^\[containers\]/a default_ulimits = ["nofile=10000:10000", "nproc=10000:10000"]'
+    )
+    export CONTAINERS_STORAGE_CONF=$place/storage.conf CONTAINERS_CONF=$place/containers.conf
+}
+
+# provide_notebook_image: have root's Podman hold the notebook image that the account built.
+provide_notebook_image() {
+    local built
+    built=$(as_account podman image inspect --format '{{.Id}}' "$NOTEBOOK_IMAGE")
+    [[ $(podman image inspect --format '{{.Id}}' "$NOTEBOOK_IMAGE" 2>/dev/null) == "$built" ]] && return 0
+    step "Handing the notebook image to root's Podman" "The notebook image could not be loaded by root's Podman." \
+        hand_image_over
+}
+
+# hand_image_over: see provide_notebook_image.
+hand_image_over() { as_account podman save --quiet "$NOTEBOOK_IMAGE" | podman load --quiet; }
+
 # containers_conf: print containers.conf for this host.
 containers_conf() {
     local runtime=crun manager=cgroupfs

@@ -44,9 +44,11 @@ def main() -> None:
     if not os.environ.get("JUPYTER_TOKEN"):
         os.environ.pop("JUPYTER_TOKEN", None)
     sys.meta_path.insert(0, LazyFinder)  # type: ignore[arg-type]
+    import tabs
     from jupyterlab.labapp import LabApp
 
     server = LabApp.initialize_server(sys.argv[1:])
+    tabs.add_to(server)
     server.io_loop.add_callback(collect_again)
     server.start()
 

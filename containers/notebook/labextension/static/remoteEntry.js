@@ -10,14 +10,23 @@
  *     tool -> { type: 'ipylti.save-all', id }    notebook -> { type: 'ipylti.saved', id, ok, unsaved, error }
  *   `unsaved` lists the paths of the documents whose changes are not on the disk, `error` says why or is null.
  *   When JupyterLab has started, the parent frame gets { type: 'ipylti.ready', version } unasked.
+ * - The server, too, can have all documents saved, before it is ended: by a WebSocket that each tab keeps (tabs.py).
+ * - What a page asks for that nobody touches is no activity: JupyterLab looks every ten seconds at what there is, and
+ *   would keep its server awake for as long as its window can be seen.
  */
 (() => {
   'use strict';
 
-  const VERSION = '1.0.0';
+  const VERSION = '1.2.0';
 
   // A save that takes longer waits for an answer to one of JupyterLab's questions. The tool waits 10 s for ours.
   const SAVE_TIMEOUT = 8_000;
+
+  // After that long a WebSocket to the server that broke is opened anew.
+  const RECONNECT = 5_000;
+
+  // Somebody who touched the page counts as being there for so long.
+  const TOUCH = 60_000;
 
   // Somebody may go on typing while documents are saved: so often are they saved again.
   const SAVE_ROUNDS = 3;
@@ -60,6 +69,34 @@
         Object.defineProperty(window, name, { configurable: true, value: new MemoryStorage() });
       }
     }
+  }
+
+  /** The same request, of which Jupyter Server makes no note (its REST API, `no_track_activity`). */
+  async function untracked(request) {
+    const url = new URL(request.url);
+    url.searchParams.set('no_track_activity', '1');
+    const body = ['GET', 'HEAD'].includes(request.method) ? undefined : await request.arrayBuffer();
+    const { method, headers, credentials, cache, redirect, referrer, signal } = request;
+    return new Request(url, { method, headers, body, credentials, cache, redirect, referrer, signal });
+  }
+
+  /** Have requests count as activity only while somebody is at the page. */
+  function trackPeopleOnly() {
+    let touched = Date.now();
+    const note = () => {
+      touched = Date.now();
+    };
+    for (const type of ['pointerdown', 'pointermove', 'wheel', 'keydown', 'touchstart']) {
+      window.addEventListener(type, note, { capture: true, passive: true });
+    }
+    const ask = window.fetch.bind(window);
+    window.fetch = async (input, init) => {
+      if (Date.now() - touched < TOUCH) {
+        return ask(input, init);
+      }
+      const request = new Request(input, init);
+      return ask(new URL(request.url).origin === location.origin ? await untracked(request) : request);
+    };
   }
 
   /** The tool's origin, from the page's configuration; '' where the server was not told one. */
@@ -127,8 +164,19 @@
     return { ok: unsaved.length === 0 && error === null, unsaved, error };
   }
 
+  /** Save all documents whenever the server says so, and tell it what could not be saved. */
+  function listenToServer(app) {
+    const socket = new WebSocket(`${app.serviceManager.serverSettings.wsUrl}ipylti/tab`);
+    socket.addEventListener('message', async () => {
+      const { unsaved } = await saveAll(app);
+      socket.send(JSON.stringify({ unsaved }));
+    });
+    socket.addEventListener('close', () => setTimeout(() => listenToServer(app), RECONNECT));
+  }
+
   /** Answer the tool's messages, and tell the parent frame that JupyterLab is there. */
   function activate(app) {
+    app.restored.then(() => listenToServer(app));
     const origin = toolOrigin();
     if (!origin) {
       return;
@@ -152,10 +200,11 @@
   }
 
   ensureStorage();
+  trackPeopleOnly();
 
   const plugin = {
     id: 'ipylti:plugin',
-    description: "Saves all documents when the tool's page asks for it.",
+    description: "Saves all documents when the tool's page or the server asks for it.",
     autoStart: true,
     activate,
   };

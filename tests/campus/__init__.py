@@ -4,8 +4,8 @@ It plays the platform of LTI 1.3 and knows nothing of ipylti: it imports none of
 judge it from outside. See README.md beside this file.
 """
 
+from .campus import Campus
 from .config import Config
-from .messages import ags, lti
-from .server import Campus
+from .messages import ags, dl, lti, nrps
 
-__all__ = ["Campus", "Config", "ags", "lti"]
+__all__ = ["Campus", "Config", "ags", "dl", "lti", "nrps"]

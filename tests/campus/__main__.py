@@ -5,8 +5,9 @@ import logging
 import signal
 import threading
 
+from .campus import Campus
 from .config import Config
-from .server import Campus
+from .families import FAMILIES
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -26,6 +27,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--client-id", default="", help="the tool's client id; random without")
     parser.add_argument("--deployment-id", default=Config.deployment_id, help="the tool's deployment")
     parser.add_argument("--token-audience", default="", help="audience of assertions, if not the token URL")
+    parser.add_argument("--family", choices=FAMILIES, default="campus", help="whose behaviour it has")
+    parser.add_argument(
+        "--storage", help="where the tool may keep its state: _parent, a frame's name, or nothing for nowhere"
+    )
+    parser.add_argument("--page-size", type=int, help="the most that a service lists at once")
+    parser.add_argument("--no-tool", action="store_true", help="know no tool until one registers")
+    parser.add_argument("--pending", action="store_true", help="new tools wait to be switched on")
     parser.add_argument("--control", action="store_true", help="switch on /_control/... (for tests only)")
     parser.add_argument("--verbose", action="store_true", help="print the log as it is written")
     return parser
@@ -52,6 +60,11 @@ def main() -> None:
             tool_jwks_url=options.tool_jwks,
             token_audience=options.token_audience,
             control=options.control,
+            behaviour=FAMILIES[options.family],
+            storage=options.storage,
+            page_size=options.page_size,
+            registered=not options.no_tool,
+            new_tools_pending=options.pending or None,
             **named,
         )
     )
@@ -60,8 +73,11 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     with campus:
         print(f"campus is at {campus.url}", flush=True)
-        for name, value in campus.registration.items():
-            print(f"  {name}: {value}", flush=True)
+        if options.no_tool:
+            print(f"  register a tool at {campus.url}/tools?as=ada", flush=True)
+        else:
+            for name, value in campus.registration.items():
+                print(f"  {name}: {value}", flush=True)
         stop.wait()
 
 

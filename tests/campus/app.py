@@ -9,11 +9,13 @@ from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 
-from .course import Person
+from . import people
+from .people import Person
+from .storage import origins
 from .words import in_words, moment, tone
 
 if TYPE_CHECKING:
-    from .server import Campus
+    from .campus import Campus
 
 COOKIE = "campus_session"
 
@@ -31,13 +33,17 @@ POLICY = "; ".join(
 )
 
 #: Endpoints of the protocol: they answer JSON, never a page.
-SERVICES = {"jwks", "token", "lineitems", "lineitem", "scores", "results", "control", "control_state"}
+SERVICES = {
+    "jwks", "openid_configuration", "register", "token", "lineitems", "lineitem", "scores", "results",
+    "memberships",    "control", "control_state",
+}  # fmt: skip
 
 
 def make_app(campus: "Campus") -> Any:
     """The WSGI application of a campus."""
     with Configurator(package=__package__) as config:
-        config.add_settings({"jinja2.filters": {word.__name__: word for word in (moment, in_words, tone)}})
+        filters = {word.__name__: word for word in (moment, in_words, tone, origins)}
+        config.add_settings({"jinja2.filters": filters})
         config.include("pyramid_jinja2")
         config.add_jinja2_search_path("templates")
         config.add_request_method(lambda request: campus, "campus", reify=True)
@@ -63,12 +69,27 @@ def add_routes(config: Configurator) -> None:
         ("new_link", "/course/links/new"),
         ("launch", "/course/launch/{link}"),
         ("open", "/course/open/{link}"),
+        ("choose", "/course/choose"),
+        ("choose_open", "/course/choose/open"),
+        ("content", "/course/content"),
+        ("review", "/course/review/{item}/{who}"),
+        ("review_open", "/course/review/{item}/{who}/open"),
+        ("submission", "/course/submission/{item}/{who}"),
+        ("submission_open", "/course/submission/{item}/{who}/open"),
+        ("copy_course", "/course/copy"),
+        ("duplicate", "/course/duplicate/{link}"),
         ("return", "/course/return"),
         ("gradebook", "/course/gradebook"),
+        ("tools", "/tools"),
+        ("activate", "/tools/activate"),
         ("log", "/log"),
+        ("storage", "/storage"),
         ("auth", "/auth"),
         ("jwks", "/jwks"),
+        ("openid_configuration", "/.well-known/openid-configuration"),
+        ("register", "/register"),
         ("token", "/token"),
+        ("memberships", "/nrps/{context}/memberships"),
         ("lineitems", "/ags/{context}/lineitems"),
         ("lineitem", "/ags/{context}/lineitems/{item}/lineitem"),
         ("scores", "/ags/{context}/lineitems/{item}/lineitem/scores"),
@@ -108,8 +129,8 @@ def faulty(view: Callable[..., Response], info: Any) -> Callable[..., Response]:
         failure = request.campus.faults.next(endpoint)
         if failure is None:
             return view(context, request)
-        request.campus.log.refuse(endpoint, "told to fail by a test", failure.status)
-        response = Response(status=failure.status, text="campus was told to fail", content_type="text/plain")
+        request.campus.log.refuse(endpoint, failure.reason, failure.status)
+        response = Response(status=failure.status, text=failure.body, content_type="text/plain")
         response.headers.update(failure.headers)
         return response
 
@@ -131,14 +152,15 @@ def finish_tween_factory(handler: Callable[..., Response], registry: Any) -> Cal
 
 
 def _sign_in_by_address(request: Request) -> Response | None:
-    page = request.path in ("/", "/log") or request.path.startswith("/course")
+    page = request.path in ("/", "/log") or request.path.startswith(("/course", "/tools"))
     if request.method != "GET" or not page or "as" not in request.GET:
         return None
-    person = request.campus.course.by_login(request.GET["as"])
+    person = request.campus.directory.by_login(request.GET["as"])
     if person is None:
         return HTTPSeeOther("/?unknown=1")
     query = [(name, value) for name, value in request.GET.items() if name != "as"]
-    path = "/course" if request.path == "/" else request.path
+    first = "/tools" if person == people.ADMINISTRATOR else "/course"
+    path = first if request.path == "/" else request.path
     response = HTTPSeeOther(f"{path}?{urlencode(query)}" if query else path)
     set_session(request, response, person)
     return response

@@ -1,12 +1,13 @@
-"""The course: its people and its links. Identifiers are fixed, so that a tool knows them after a restart."""
+"""Courses and their links. The first course's ids are fixed, so that a tool knows it after a restart."""
 
 import threading
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 
-MEMBERSHIP = "http://purl.imsglobal.org/vocab/lis/v2/membership#"
-INSTITUTION = "http://purl.imsglobal.org/vocab/lis/v2/institution/person#"
+from .people import PEOPLE, Person
+from .roster import Roster
 
 CONTEXT_ID = "course-7d1c2f"
 CONTEXT_LABEL = "NB101"
@@ -14,80 +15,19 @@ CONTEXT_TITLE = "Introduction to Notebooks"
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody in the course.
+class Review:
+    """How a tool wants its submissions to be looked at (Submission Review 1.0, `submissionReview`).
 
-    :param login: short name for addresses of campus (`?as=...`); never told to the tool.
-    :param sub: the person's identifier towards the tool.
-    :param hint: the `login_hint`; means something to campus only.
-    :param teacher: whether the person teaches this course.
-    :param roles: full role URIs.
+    :param url: target link URI of such a launch; the link's own if empty.
+    :param label: what the way there is called.
+    :param statuses: values of `activityProgress` with which there is something to look at; none means any.
+    :param custom: custom parameters of such a launch, beside the link's.
     """
 
-    login: str
-    sub: str
-    hint: str
-    given: str
-    family: str
-    name: str
-    email: str
-    locale: str
-    teacher: bool
-    roles: tuple[str, ...]
-
-
-PEOPLE = (
-    Person(
-        login="nora",
-        sub="0f6a5b0e-5b0c-4c39-8d3c-6a2f0d5e9a01",
-        hint="h-52c9d1",
-        given="Nóra",
-        family="Szabó",
-        name="Nóra Szabó",
-        email="nora.szabo@campus.example",
-        locale="en",
-        teacher=True,
-        roles=(MEMBERSHIP + "Instructor", INSTITUTION + "Faculty"),
-    ),
-    Person(
-        login="zoe",
-        sub="3b9d7c52-93a4-4e0b-a1f5-1c7e4d2b8f02",
-        hint="h-8e07aa",
-        given="Zoë",
-        family="Müller",
-        name="Zoë Müller",
-        email="zoe.mueller@campus.example",
-        locale="de",
-        teacher=False,
-        roles=(MEMBERSHIP + "Learner", INSTITUTION + "Student"),
-    ),
-    Person(
-        login="layla",
-        sub="a4c81e6f-20d7-4b7e-9c55-5e3f7a9d1c03",
-        hint="h-1bd64f",
-        given="ليلى",
-        family="حداد",
-        name="ليلى حداد",
-        email="layla.haddad@campus.example",
-        locale="ar",
-        teacher=False,
-        roles=(MEMBERSHIP + "Learner", INSTITUTION + "Student"),
-    ),
-    Person(
-        # Teaches elsewhere in the institution, and is a student here: a tool that takes an institution's
-        # role for a role in the course makes a teacher of Sam.
-        login="sam",
-        sub="d70e93b8-6f1a-4a8d-b2c6-9f4b8e0a5d04",
-        hint="h-c3f290",
-        given="Sam",
-        family="Okafor",
-        name="Sam Okafor",
-        email="sam.okafor@campus.example",
-        locale="en-GB",
-        teacher=False,
-        roles=(MEMBERSHIP + "Learner", INSTITUTION + "Instructor"),
-    ),
-)
+    url: str = ""
+    label: str = ""
+    statuses: tuple[str, ...] = ()
+    custom: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -96,6 +36,15 @@ class Link:
 
     :param due: end of the time for handing in, or None.
     :param points: points of its column in the gradebook, or None for a link without a column.
+    :param url: its target link URI; the tool's if empty.
+    :param custom: its own custom parameters, with variables.
+    :param available_from: from when it can be used, or None.
+    :param available_until: until when it can be used, or None.
+    :param label: the name of its column; its title if empty.
+    :param resource_id: what the tool calls the column's resource.
+    :param tag: what the tool calls the column.
+    :param review: how submissions are looked at, where the tool said so.
+    :param history: ids of the links of which it is a copy, the latest first.
     """
 
     id: str
@@ -103,10 +52,24 @@ class Link:
     description: str
     due: datetime | None
     points: float | None
+    url: str = ""
+    custom: Mapping[str, str] = field(default_factory=dict, hash=False)
+    available_from: datetime | None = None
+    available_until: datetime | None = None
+    label: str = ""
+    resource_id: str = ""
+    tag: str = ""
+    review: Review | None = None
+    history: tuple[str, ...] = ()
+
+    def copy(self, title: str | None = None) -> "Link":
+        """The same link under a new id; it remembers where it comes from."""
+        history = (self.id, *self.history)
+        return replace(self, id=new_link_id(), title=title or self.title, history=history)
 
 
 def first_links(now: datetime) -> tuple[Link, ...]:
-    """The links that a new course has.
+    """The links that the first course has.
 
     :param now: the time from which due dates are reckoned, with a zone.
     """
@@ -131,9 +94,16 @@ def first_links(now: datetime) -> tuple[Link, ...]:
 
 @dataclass
 class Course:
-    """The people and links of one course; safe to use from several threads."""
+    """The people and links of one course; safe to use from several threads.
 
-    people: tuple[Person, ...] = PEOPLE
+    :param history: ids of the courses of which it is a copy, the latest first.
+    """
+
+    id: str = CONTEXT_ID
+    label: str = CONTEXT_LABEL
+    title: str = CONTEXT_TITLE
+    history: tuple[str, ...] = ()
+    roster: Roster = field(default_factory=lambda: Roster(PEOPLE))
     _links: dict[str, Link] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -144,12 +114,18 @@ class Course:
             return tuple(self._links.values())
 
     @property
+    def people(self) -> tuple[Person, ...]:
+        """All members."""
+        return tuple(member.person for member in self.roster.members)
+
+    @property
     def learners(self) -> tuple[Person, ...]:
         """Those who can be graded."""
-        return tuple(person for person in self.people if not person.teacher)
+        active = (each.person for each in self.roster.members if each.status == "Active")
+        return tuple(person for person in active if not person.teacher)
 
     def add(self, link: Link) -> Link:
-        """Put a link at the end of the course."""
+        """Put a link at the end of the course, or in the place of the one of its id."""
         with self._lock:
             self._links[link.id] = link
         return link
@@ -159,17 +135,19 @@ class Course:
         with self._lock:
             return self._links.get(link_id)
 
-    def by_login(self, login: str) -> Person | None:
-        """The person of that short name, or None."""
-        return next((person for person in self.people if person.login == login), None)
-
-    def by_hint(self, hint: str) -> Person | None:
-        """The person whom a `login_hint` means, or None."""
-        return next((person for person in self.people if person.hint == hint), None)
-
     def by_sub(self, sub: object) -> Person | None:
-        """The person whom the tool calls `sub`, or None."""
+        """The member whom the tool calls `sub`, or None."""
         return next((person for person in self.people if person.sub == sub), None)
+
+    def copy(self, title: str | None = None) -> "Course":
+        """A new course of the same people and without links, which remembers where it comes from."""
+        return Course(
+            id="course-" + uuid.uuid4().hex[:12],
+            label=self.label,
+            title=title or f"{self.title} (copy)",
+            history=(self.id, *self.history),
+            roster=Roster(self.people),
+        )
 
 
 def new_link_id() -> str:

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Failure:
-    """An answer that stands in for the real one."""
+    """An answer that stands in for the real one.
+
+    :param reason: a sentence for the log.
+    """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    body: str = "campus was told to fail"
+    reason: str = "told to fail by a test"
 
 
 class Faults:
@@ -38,6 +43,11 @@ class Faults:
                 self._failures.pop(endpoint, None)
             else:
                 self._failures[endpoint].extend([Failure(status, dict(headers or {}))] * times)
+
+    def expect(self, endpoint: str, failure: Failure) -> None:
+        """Let the next request to an endpoint fail in a certain way."""
+        with self._lock:
+            self._failures[endpoint].append(failure)
 
     def slow(self, endpoint: str, seconds: float) -> None:
         """Let an endpoint wait before it does anything, until told otherwise; 0 ends it."""

@@ -1,18 +1,19 @@
 """The gradebook: line items and the scores that came in for them (AGS 2.0)."""
 
-import itertools
+import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from .course import CONTEXT_ID, Course, Link, Person
+from .course import Course, Link
 from .errors import Refused
-from .wire import LineItemFields, Score, bad, read_line_item, read_object, read_score
-
-#: A line item's address has a query, as Moodle's has: a tool that appends to the whole address loses its way.
-TYPE_ID = "7"
+from .families import Behaviour
+from .people import Person
+from .registry import Registry
+from .shapes import bad, read_object, utc_text
+from .wire import LineItemFields, Score, read_line_item, read_score, review_json
 
 
 @dataclass(frozen=True)
@@ -32,27 +33,37 @@ class Gradebook:
     """Line items and scores of one course; safe to use from several threads.
 
     :param course: whose people can be graded.
-    :param base: the address of the services, without a slash at its end.
+    :param registry: says where the services are and how they behave.
+    :param numbers: the numbers of new line items.
     """
 
-    def __init__(self, course: Course, base: str) -> None:
-        self._course = course
-        self._base = base
+    def __init__(self, course: Course, registry: Registry, numbers: Iterator[int]) -> None:
+        self.course = course
+        self._registry = registry
+        self._numbers = numbers
         self._items: dict[str, LineItem] = {}
         self._scores: dict[tuple[str, str], list[Score]] = {}
-        self._numbers = itertools.count(41)
         self._lock = threading.RLock()
 
     # Addresses
 
     @property
+    def _base(self) -> str:
+        return f"{self._registry.config.backchannel_url}/ags/{self.course.id}/lineitems"
+
+    @property
+    def _query(self) -> str:
+        query = self._registry.config.behaviour.line_item_query
+        return f"?{query}" if query else ""
+
+    @property
     def items_url(self) -> str:
         """The address of the container of line items."""
-        return f"{self._base}/ags/{CONTEXT_ID}/lineitems?type_id={TYPE_ID}"
+        return f"{self._base}{self._query}"
 
     def item_url(self, item: LineItem) -> str:
         """The address of a line item."""
-        return f"{self._base}/ags/{CONTEXT_ID}/lineitems/{item.id}/lineitem?type_id={TYPE_ID}"
+        return f"{self._base}/{item.id}/lineitem{self._query}"
 
     # Line items
 
@@ -92,7 +103,16 @@ class Gradebook:
         """Make the column of a new link, if it is to have one."""
         if link.points is None:
             return None
-        fields = LineItemFields(link.title, link.points, "", "", link.id, "", "")
+        fields = LineItemFields(
+            label=link.label or link.title,
+            maximum=link.points,
+            resource_id=link.resource_id,
+            tag=link.tag,
+            resource_link_id=link.id,
+            start=utc_text(link.available_from) if link.available_from else "",
+            end=utc_text(link.due) if link.due else "",
+            review=link.review,
+        )
         return self._add(fields, coupled=True)
 
     def create(self, body: bytes) -> LineItem:
@@ -136,7 +156,7 @@ class Gradebook:
         return item
 
     def _check_link(self, fields: LineItemFields) -> None:
-        if fields.resource_link_id and self._course.link(fields.resource_link_id) is None:
+        if fields.resource_link_id and self.course.link(fields.resource_link_id) is None:
             raise Refused(404, "not_found", f"there is no resource link {fields.resource_link_id}")
 
     def to_json(self, item: LineItem) -> dict[str, Any]:
@@ -148,6 +168,7 @@ class Gradebook:
             "resourceLinkId": fields.resource_link_id,
             "startDateTime": fields.start,
             "endDateTime": fields.end,
+            "submissionReview": review_json(fields.review) if fields.review else None,
         }
         return {
             "id": self.item_url(item),
@@ -165,21 +186,20 @@ class Gradebook:
             the last, 422 for somebody who cannot be graded here.
         """
         item = self.item(item_id)
-        score = read_score(read_object(body), datetime.now(UTC))
-        person = self._course.by_sub(score.user_id)
+        config = self._registry.config
+        score = read_score(read_object(body), datetime.now(UTC), config.tool_origins)
+        refuse = functools.partial(Refused, config.behaviour.not_gradable_status)
+        person = self.course.by_sub(score.user_id)
         if person is None:
-            raise Refused(422, "unknown_user", f"userId '{score.user_id}' is nobody of this course")
+            raise refuse("unknown_user", f"userId '{score.user_id}' is nobody of this course")
         if person.teacher:
-            raise Refused(422, "not_gradable", f"{person.name} teaches this course and cannot be graded")
+            raise refuse("not_gradable", f"{person.name} teaches this course and cannot be graded")
+        if person not in self.course.learners:
+            raise refuse("not_gradable", f"{person.name} is not active in this course and cannot be graded")
         with self._lock:
             history = self._scores.setdefault((item.id, score.user_id), [])
-            if history and score.timestamp <= history[-1].timestamp:
-                raise Refused(
-                    409,
-                    "conflict",
-                    f"the timestamp {score.timestamp.isoformat()} is not later than that of the score before"
-                    f" ({history[-1].timestamp.isoformat()})",
-                )
+            if history:
+                _check_order(history[-1].timestamp, score.timestamp, config.behaviour)
             history.append(score)
         return score
 
@@ -193,23 +213,50 @@ class Gradebook:
         history = self.scores(item, person)
         return history[-1] if history else None
 
+    def grade(self, item: LineItem, person: Person) -> Score | None:
+        """The score that is somebody's grade now, or None."""
+        behaviour, found = self._registry.config.behaviour, None
+        for score in self.scores(item, person):
+            preserved = score.submission is not None and score.submission.preserve_score
+            if score.given is not None and score.grading_progress in behaviour.counting:
+                found = score
+            elif behaviour.progress_clears and not preserved:
+                found = None
+        return found
+
+    def submission(self, item: LineItem, person: Person) -> str:
+        """Where the tool shows what somebody submitted last (Canvas), empty if it did not say."""
+        urls = (score.submission.url for score in reversed(self.scores(item, person)) if score.submission)
+        return next((url for url in urls if url), "")
+
+    def offers_review(self, item: LineItem) -> bool:
+        """Whether campus sends people to the tool to look at what was handed in for a line item."""
+        behaviour = self._registry.config.behaviour
+        asked = item.fields.review is not None or not behaviour.review_on_request
+        return behaviour.review_messages and asked
+
+    def result_url(self, item: LineItem, person: Person) -> str:
+        """The address of somebody's result."""
+        return f"{self._base}/{item.id}/results/{person.sub}"
+
     def results(self, item: LineItem, user_id: str | None = None) -> list[dict[str, Any]]:
         """The results of a line item as the service shows them.
 
-        The last score is the result. One without `scoreGiven` clears it, as platforms do; a tool that reports
-        progress on graded work takes the grade away.
+        A score without `scoreGiven` clears the one before, as most platforms do; a tool that reports progress
+        on graded work takes the grade away.
         """
         found = []
-        for person in self._course.learners:
-            score = self.latest(item, person)
-            if score is None or score.given is None or score.maximum is None:
-                continue
+        for person in self.course.learners:
+            score = self.grade(item, person)
             if user_id not in (None, person.sub):
                 continue
-            result: dict[str, Any] = {
-                "id": f"{self._base}/ags/{CONTEXT_ID}/lineitems/{item.id}/results/{person.sub}",
+            result: dict[str, Any] = {"id": self.result_url(item, person), "userId": person.sub}
+            if score is None or score.given is None or score.maximum is None:
+                if self._registry.config.behaviour.ungraded_results and self.scores(item, person):
+                    found.append(result)
+                continue
+            result |= {
                 "scoreOf": self.item_url(item),
-                "userId": person.sub,
                 "resultScore": score.given / score.maximum * item.fields.maximum,
                 "resultMaximum": item.fields.maximum,
             }
@@ -217,3 +264,18 @@ class Gradebook:
                 result["comment"] = score.comment
             found.append(result)
         return found
+
+
+def _check_order(before: datetime, now: datetime, behaviour: Behaviour) -> None:
+    """Ask that a score is later than the one before.
+
+    :raises Refused: 409, or what the behaviour says.
+    """
+    if behaviour.whole_seconds:
+        before, now = before.replace(microsecond=0), now.replace(microsecond=0)
+    if now < before or (now == before and not behaviour.same_time):
+        reason = (
+            f"the timestamp {now.isoformat()} is not later than that of the score before"
+            f" ({before.isoformat()})"
+        )
+        raise Refused(behaviour.conflict_status, "conflict", reason)

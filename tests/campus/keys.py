@@ -100,7 +100,12 @@ class Keyring:
             self._keys = [*self._keys, key] if keep_old else [key]
         return public_jwk(key)["kid"]
 
-    def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The published set (RFC 7517, section 5)."""
+    def jwks(self, with_algorithm: bool = True) -> dict[str, list[dict[str, str]]]:
+        """The published set (RFC 7517, section 5).
+
+        :param with_algorithm: whether the keys have `alg`, which is optional.
+        """
         with self._lock:
-            return {"keys": [public_jwk(key) for key in self._keys]}
+            keys = [public_jwk(key) for key in self._keys]
+        left_out = () if with_algorithm else ("alg",)
+        return {"keys": [{name: key[name] for name in key if name not in left_out} for key in keys]}

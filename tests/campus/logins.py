@@ -1,14 +1,16 @@
 """Who is signed in to campus, and which launches it began."""
 
+import json
 import secrets
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .config import Config
-from .course import Course, Link, Person
+from .errands import Errand
 from .errors import LoginRefused
+from .people import Directory, Person
+from .registry import Registry
 
 HINT_SECONDS = 600
 REQUIRED = {
@@ -23,12 +25,13 @@ REQUIRED = {
 class Launch:
     """A launch that campus began: what a `lti_message_hint` stands for.
 
+    :param errand: what the person goes to the tool for.
     :param target: `iframe` or `window`.
     :param began: monotonic seconds.
     """
 
     person: Person
-    link: Link
+    errand: Errand
     target: str
     began: float
 
@@ -36,9 +39,9 @@ class Launch:
 class Logins:
     """Sessions, launches and nonces; safe to use from several threads."""
 
-    def __init__(self, config: Config, course: Course) -> None:
-        self._config = config
-        self._course = course
+    def __init__(self, registry: Registry, directory: Directory) -> None:
+        self._registry = registry
+        self._directory = directory
         self._sessions: dict[str, Person] = {}
         self._launches: dict[str, Launch] = {}
         self._nonces: set[str] = set()
@@ -61,26 +64,32 @@ class Logins:
         with self._lock:
             return self._sessions.get(session or "")
 
-    def initiate(self, person: Person, link: Link, target: str) -> dict[str, str]:
+    def initiate(self, person: Person, errand: Errand, target: str) -> dict[str, str]:
         """Begin a launch.
 
         :returns: the parameters for the tool's login initiation (1EdTech Security Framework 1.0, "Third-party
             initiated login", with LTI Core's additions).
+        :raises Refused: where there is no tool.
         """
+        self._registry.require_tool()
+        config = self._registry.config
         hint = secrets.token_urlsafe(24)
+        if config.behaviour.json_hint:
+            hint = json.dumps({"cmid": "7", "launchid": hint})
         now = time.monotonic()
         with self._lock:
             self._launches = {
                 kept: launch for kept, launch in self._launches.items() if launch.began > now - HINT_SECONDS
             }
-            self._launches[hint] = Launch(person, link, target, now)
+            self._launches[hint] = Launch(person, errand, target, now)
         return {
-            "iss": self._config.issuer,
+            "iss": config.issuer,
             "login_hint": person.hint,
-            "target_link_uri": self._config.target_link_uri,
+            "target_link_uri": errand.target_link_uri(config),
             "lti_message_hint": hint,
-            "client_id": self._config.client_id,
-            "lti_deployment_id": self._config.deployment_id,
+            "client_id": config.client_id,
+            **({"lti_storage_target": config.storage} if config.storage else {}),
+            **dict.fromkeys(config.behaviour.login_deployment, config.deployment_id),
         }
 
     def authenticate(self, redirect_uri: str, fields: Mapping[str, list[str]], here: Person | None) -> Launch:
@@ -107,7 +116,7 @@ class Logins:
         for name in ("state", "nonce", "login_hint", "lti_message_hint"):
             if not given.get(name):
                 raise refuse("invalid_request", f"{name} is missing")
-        person = self._course.by_hint(given["login_hint"])
+        person = self._directory.by_hint(given["login_hint"])
         with self._lock:
             launch = self._launches.get(given["lti_message_hint"])
         if person is None:

@@ -11,30 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jwt
-import requests
-from jwt.types import Options
-
-from .config import Config
 from .errors import Refused
+from .registry import ACTIVE, Registry
+from .tool_keys import ToolKeys
 
 GRANT_TYPE = "client_credentials"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LONGEST_ASSERTION = 300
 CLOCK_SKEW = 5
-FETCH_TIMEOUT = 5
-# PyJWT looks at the signature only; the claims are checked below, each with a reason of its own.
-ONLY_SIGNATURE: Options = {
-    "verify_signature": True,
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
-PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +40,9 @@ def _client(reason: str) -> Refused:
 class TokenOffice:
     """Gives out access tokens and looks at them again; safe to use from several threads."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, registry: Registry, tool_keys: ToolKeys) -> None:
+        self._registry = registry
+        self._tool_keys = tool_keys
         self._tokens: dict[str, Token] = {}
         self._spent: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -78,7 +63,8 @@ class TokenOffice:
             raise Refused(400, "invalid_request", f"client_assertion_type is not {ASSERTION_TYPE}")
         if "client_secret" in form:
             raise Refused(400, "invalid_request", "client_secret beside an assertion: two ways at once")
-        if form.get("client_id", self._config.client_id) != self._config.client_id:
+        client_id = self._registry.config.client_id
+        if form.get("client_id", client_id) != client_id:
             raise _client("client_id is not that of the assertion")
         self._check_assertion(form["client_assertion"])
         return self._issue(form["scope"])
@@ -88,69 +74,26 @@ class TokenOffice:
 
         :raises Refused: `invalid_client`.
         """
-        key = self._key(assertion)
-        try:
-            claims = jwt.decode(assertion, key, algorithms=["RS256"], options=ONLY_SIGNATURE)
-        except jwt.InvalidTokenError as err:
-            raise _client(f"the assertion does not verify: {err}") from err
+        config = self._registry.config
+        if self._registry.state != ACTIVE:
+            raise _client("no tool is registered and switched on")
+        claims = self._tool_keys.verify(assertion, "the assertion", _client)
         for name in ("iss", "sub"):
-            if claims.get(name) != self._config.client_id:
+            if claims.get(name) != config.client_id:
                 raise _client(f"{name} of the assertion is not the client id")
         audience = claims.get("aud")
-        if self._config.token_audience not in (audience if isinstance(audience, list) else [audience]):
-            raise _client(f"aud of the assertion is not {self._config.token_audience} but {audience!r}")
+        if config.token_audience not in (audience if isinstance(audience, list) else [audience]):
+            raise _client(f"aud of the assertion is not {config.token_audience} but {audience!r}")
         self._check_times(claims)
         self._spend(claims)
-
-    def _key(self, assertion: str) -> Any:
-        """The tool's public key that the assertion names."""
-        try:
-            header = jwt.get_unverified_header(assertion)
-        except jwt.InvalidTokenError as err:
-            raise _client(f"the assertion is not a JWT: {err}") from err
-        if header.get("alg") != "RS256":
-            raise _client(f"the assertion is signed with {header.get('alg')!r}, not RS256")
-        kid = header.get("kid")
-        if not kid:
-            raise _client("the assertion names no kid")
-        matching = [jwk for jwk in self._tool_keys() if jwk.get("kid") == kid]
-        if len(matching) != 1:
-            raise _client(f"the tool publishes {len(matching)} keys of the assertion's kid")
-        jwk = matching[0]
-        if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", "RS256") != "RS256":
-            raise _client("the key that the assertion names is not an RSA key for signing with RS256")
-        try:
-            key = jwt.PyJWK.from_dict(jwk, algorithm="RS256").key
-        except (jwt.PyJWTError, ValueError) as err:
-            raise _client(f"the key that the assertion names cannot be read: {err}") from err
-        if key.key_size < 2048:
-            raise _client("the key that the assertion names is shorter than 2048 bits")
-        return key
-
-    def _tool_keys(self) -> list[dict[str, Any]]:
-        """The tool's published keys, fetched anew each time: tools cache tokens, so this is seldom."""
-        try:
-            if self._config.tool_jwks is not None:
-                found: Any = self._config.tool_jwks()
-            else:
-                answer = requests.get(self._config.tool_jwks_url, timeout=FETCH_TIMEOUT)
-                answer.raise_for_status()
-                found = answer.json()
-        except (requests.RequestException, ValueError) as err:
-            raise _client(f"the tool's keys cannot be had from {self._config.tool_jwks_url}: {err}") from err
-        keys = found.get("keys") if isinstance(found, Mapping) else None
-        if not isinstance(keys, list) or not all(isinstance(jwk, dict) for jwk in keys):
-            raise _client("the tool's keys are not a JWK set")
-        if any(PRIVATE_MEMBERS & jwk.keys() for jwk in keys):
-            raise _client("the tool publishes a private or secret key")
-        return keys
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now = time.time()
         for name in ("iat", "exp"):
             if isinstance(claims.get(name), bool) or not isinstance(claims.get(name), int):
                 raise _client(f"{name} of the assertion is missing or not an integer")
-        if claims["iat"] > now + CLOCK_SKEW:
+        behind = self._registry.config.behaviour.behind
+        if claims["iat"] > (now - behind if behind else now + CLOCK_SKEW):
             raise _client("the assertion was made in the future")
         if claims["exp"] <= now - CLOCK_SKEW:
             raise _client("the assertion has expired")
@@ -175,19 +118,22 @@ class TokenOffice:
             self._spent[jti] = claims["exp"] + 2 * CLOCK_SKEW
 
     def _issue(self, scope: str) -> dict[str, Any]:
-        wanted = scope.split()
-        foreign = [name for name in wanted if name not in self._config.scopes]
-        if not wanted or foreign:
-            raise Refused(400, "invalid_scope", f"scopes that are not offered: {' '.join(foreign)}")
+        config = self._registry.config
+        asked = scope.split()
+        allowed = set(config.granted_scopes) - config.behaviour.refused_scopes
+        wanted = [name for name in asked if name in allowed]
+        if not wanted or (len(wanted) < len(asked) and not config.behaviour.fewer_scopes):
+            foreign = " ".join(name for name in asked if name not in allowed)
+            raise Refused(400, "invalid_scope", f"scopes that are not offered: {foreign}")
         value = secrets.token_urlsafe(32)
         now = time.time()
         with self._lock:
             self._tokens = {name: token for name, token in self._tokens.items() if token.expires > now}
-            self._tokens[value] = Token(frozenset(wanted), now + self._config.token_seconds)
+            self._tokens[value] = Token(frozenset(wanted), now + config.token_seconds)
         return {
             "access_token": value,
             "token_type": "Bearer",
-            "expires_in": self._config.token_seconds,
+            "expires_in": config.token_seconds,
             "scope": " ".join(wanted),
         }
 

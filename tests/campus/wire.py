@@ -1,14 +1,13 @@
 """What tools send to the line item and score services, read strictly (AGS 2.0)."""
 
-import json
-import math
-import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from .errors import Refused
+from .canvas import Submission, read_submission
+from .course import Review
+from .shapes import Fields, bad
 
 MEDIA = "application/vnd.ims.lis."
 LINEITEM_TYPE = MEDIA + "v2.lineitem+json"
@@ -19,17 +18,14 @@ SCORE_TYPE = MEDIA + "v1.score+json"
 ACTIVITY = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
 GRADING = ("FullyGraded", "Pending", "PendingManual", "Failed", "NotReady")
 
-_SCORE_FIELDS = {
+_SCORE_MEMBERS = (
     "userId", "scoringUserId", "timestamp", "activityProgress", "gradingProgress",
     "scoreGiven", "scoreMaximum", "comment", "submission",
-}  # fmt: skip
-_LINE_ITEM_FIELDS = {
+)  # fmt: skip
+_LINE_ITEM_MEMBERS = (
     "id", "label", "scoreMaximum", "resourceId", "tag", "resourceLinkId",
-    "startDateTime", "endDateTime", "gradesReleased",
-}  # fmt: skip
-
-# RFC 3339, section 5.6, with the zone that fromisoformat() would do without.
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+    "startDateTime", "endDateTime", "gradesReleased", "submissionReview",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,7 @@ class Score:
     :param submitted_at: `submission.submittedAt` as it was sent, or None.
     :param received: when campus took it.
     :param raw: the whole body.
+    :param submission: what Canvas' extension says, if it is there.
     """
 
     user_id: str
@@ -55,118 +52,43 @@ class Score:
     submitted_at: str | None
     received: datetime
     raw: Mapping[str, Any]
+    submission: Submission | None = None
 
 
-def bad(reason: str) -> Refused:
-    """A body that does not say what it should."""
-    return Refused(400, "invalid_request", reason)
-
-
-def utc_text(moment: datetime) -> str:
-    """A time as RFC 3339 in UTC."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """A body as a JSON object: UTF-8, no key twice, no NaN.
-
-    :raises Refused: 400.
-    """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        members = dict(pairs)
-        if len(members) != len(pairs):
-            raise ValueError("a key stands twice")
-        return members
-
-    def no_constant(name: str) -> None:
-        raise ValueError(f"{name} is not JSON")
-
-    try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_constant)
-    except (ValueError, RecursionError) as err:
-        raise bad(f"the body is not JSON: {err}") from err
-    if not isinstance(value, dict):
-        raise bad("the body is not a JSON object")
-    return value
-
-
-def read_time(name: str, value: object) -> datetime:
-    """An RFC 3339 timestamp with a zone.
-
-    :raises Refused: 400.
-    """
-    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
-        raise bad(f"{name} is not an RFC 3339 time with a zone")
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError as err:
-        raise bad(f"{name} is no time that exists: {err}") from err
-
-
-def _number(body: Mapping[str, Any], name: str) -> float | None:
-    value = body.get(name)
-    if name not in body:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise bad(f"{name} is not a number")
-    return float(value)
-
-
-def _text(body: Mapping[str, Any], name: str, required: bool = False) -> str:
-    value = body.get(name, "")
-    if not isinstance(value, str):
-        raise bad(f"{name} is not a string")
-    if required and not value.strip():
-        raise bad(f"{name} is missing")
-    return value
-
-
-def _one_of(body: Mapping[str, Any], name: str, known: tuple[str, ...]) -> str:
-    value = body.get(name)
-    if value not in known:
-        raise bad(f"{name} is not one of {', '.join(known)}")
-    return str(value)
-
-
-def _known_only(body: Mapping[str, Any], known: set[str]) -> None:
-    """Extensions are members whose name is a URL; any other unknown member is a slip of the pen."""
-    for name in body:
-        if name not in known and not name.startswith(("https://", "http://")):
-            raise bad(f"unknown member '{name}' (extensions are named by a URL)")
-
-
-def read_score(body: Mapping[str, Any], now: datetime) -> Score:
+def read_score(body: Mapping[str, Any], now: datetime, origins: Collection[str]) -> Score:
     """A score as it came in, its shape checked; who may be graded and when is the gradebook's matter.
 
     :param now: the time to note as its arrival.
+    :param origins: the tool's.
     :raises Refused: 400.
     """
-    _known_only(body, _SCORE_FIELDS)
-    given, maximum = _number(body, "scoreGiven"), _number(body, "scoreMaximum")
+    fields = Fields(body)
+    fields.known_only(*_SCORE_MEMBERS)
+    given, maximum = fields.number("scoreGiven"), fields.number("scoreMaximum")
     if given is not None and given < 0:
         raise bad("scoreGiven is below 0")
     if maximum is not None and maximum <= 0:
         raise bad("scoreMaximum is not above 0")
     if given is not None and maximum is None:
         raise bad("scoreGiven without scoreMaximum")
-    submission = body.get("submission", {})
-    if not isinstance(submission, dict):
-        raise bad("submission is not an object")
+    submission = fields.object("submission") or Fields({})
     for name in ("startedAt", "submittedAt"):
-        if name in submission:
-            read_time(f"submission.{name}", submission[name])
+        submission.time(name)
+    timestamp = fields.time("timestamp")
+    if timestamp is None:
+        raise bad("timestamp is missing")
     return Score(
-        user_id=_text(body, "userId", required=True),
-        timestamp=read_time("timestamp", body.get("timestamp")),
-        activity_progress=_one_of(body, "activityProgress", ACTIVITY),
-        grading_progress=_one_of(body, "gradingProgress", GRADING),
+        user_id=fields.text("userId", required=True),
+        timestamp=timestamp,
+        activity_progress=fields.one_of("activityProgress", ACTIVITY),
+        grading_progress=fields.one_of("gradingProgress", GRADING),
         given=given,
         maximum=maximum,
-        comment=_text(body, "comment"),
-        submitted_at=submission.get("submittedAt"),
+        comment=fields.text("comment"),
+        submitted_at=submission.body.get("submittedAt"),
         received=now,
         raw=dict(body),
+        submission=read_submission(fields, origins, now),
     )
 
 
@@ -181,6 +103,7 @@ class LineItemFields:
     resource_link_id: str
     start: str
     end: str
+    review: Review | None = None
 
 
 def read_line_item(body: Mapping[str, Any], url: str | None = None) -> LineItemFields:
@@ -189,25 +112,59 @@ def read_line_item(body: Mapping[str, Any], url: str | None = None) -> LineItemF
     :param url: its address where it exists already; a new one must not name an `id`.
     :raises Refused: 400.
     """
-    _known_only(body, _LINE_ITEM_FIELDS)
+    fields = Fields(body)
+    fields.known_only(*_LINE_ITEM_MEMBERS)
     if url is None and "id" in body:
         raise bad("a new line item has no id: the platform gives it one")
     if url is not None and body.get("id", url) != url:
         raise bad("the id of a line item does not change")
-    maximum = _number(body, "scoreMaximum")
-    if maximum is None or maximum <= 0:
-        raise bad("scoreMaximum is missing or not above 0")
     for name in ("startDateTime", "endDateTime"):
-        if name in body:
-            read_time(name, body[name])
-    if not isinstance(body.get("gradesReleased", True), bool):
-        raise bad("gradesReleased is not a boolean")
+        fields.time(name)
+    fields.boolean("gradesReleased", True)
     return LineItemFields(
-        label=_text(body, "label", required=True),
-        maximum=maximum,
-        resource_id=_text(body, "resourceId"),
-        tag=_text(body, "tag"),
-        resource_link_id=_text(body, "resourceLinkId"),
-        start=_text(body, "startDateTime"),
-        end=_text(body, "endDateTime"),
+        label=fields.text("label", required=True),
+        maximum=read_maximum(fields),
+        resource_id=fields.text("resourceId"),
+        tag=fields.text("tag"),
+        resource_link_id=fields.text("resourceLinkId"),
+        start=fields.text("startDateTime"),
+        end=fields.text("endDateTime"),
+        review=read_review(fields),
     )
+
+
+def read_maximum(fields: Fields) -> float:
+    """The `scoreMaximum` of a line item.
+
+    :raises Refused: 400.
+    """
+    maximum = fields.number("scoreMaximum")
+    if maximum is None or maximum <= 0:
+        raise bad(f"{fields.name('scoreMaximum')} is missing or not above 0")
+    return maximum
+
+
+def read_review(fields: Fields) -> Review | None:
+    """The `submissionReview` of a line item (Submission Review 1.0), None without.
+
+    :raises Refused: 400.
+    """
+    found = fields.object("submissionReview")
+    if found is None:
+        return None
+    found.known_only("url", "label", "custom", "reviewableStatus")
+    statuses = found.strings("reviewableStatus")
+    if not set(statuses) <= set(ACTIVITY):
+        raise bad(f"{found.name('reviewableStatus')} has something that is not one of {', '.join(ACTIVITY)}")
+    return Review(found.url("url"), found.text("label"), statuses, found.text_map("custom"))
+
+
+def review_json(review: Review) -> dict[str, Any]:
+    """A `submissionReview` as the line item service shows it."""
+    members = {
+        "reviewableStatus": list(review.statuses),
+        "label": review.label,
+        "url": review.url,
+        "custom": dict(review.custom),
+    }
+    return {name: value for name, value in members.items() if value}

@@ -12,6 +12,15 @@ from pyramid.view import exception_view_config, notfound_view_config
 from ..app import SERVICES
 from ..errors import LoginRefused, Refused
 
+#: What people are told, by the code of a refusal; the reason is in the log.
+WORDS = {
+    "invalid_request": "The tool sent something wrong.",
+    "no_tool": "No tool can be opened here yet. An administrator has to register one and switch it on.",
+}
+
+#: Under these even what is not there is answered in JSON.
+JSON_PATHS = ("/ags/", "/nrps/", "/_control/")
+
 
 def endpoint_of(request: Request) -> str:
     """The name under which the log knows an endpoint."""
@@ -20,8 +29,13 @@ def endpoint_of(request: Request) -> str:
 
 @exception_view_config(Refused)
 def refused(exc: Refused, request: Request) -> Response:
-    """A service says no: JSON, as RFC 6749, section 5.2, has it."""
-    request.campus.log.refuse(endpoint_of(request), exc.reason, exc.status)
+    """A service says no: JSON, as RFC 6749, section 5.2, has it. Where a person waits, it is a page."""
+    endpoint = endpoint_of(request)
+    if endpoint not in SERVICES and not request.path.startswith(JSON_PATHS):
+        return page_error(
+            request, endpoint, exc.status, WORDS.get(exc.error, "Something is wrong."), exc.reason
+        )
+    request.campus.log.refuse(endpoint, exc.reason, exc.status)
     response = Response(
         status=exc.status,
         json_body={"error": exc.error, "error_description": exc.reason},
@@ -52,7 +66,7 @@ def not_found(exc: HTTPException, request: Request) -> Any:
         return page_error(request, endpoint, 404, exc.detail, exc.detail)
     else:
         why = Refused(404, "not_found", f"there is nothing at {request.path}")
-    if endpoint in SERVICES or request.path.startswith(("/ags/", "/_control/")):
+    if endpoint in SERVICES or request.path.startswith(JSON_PATHS):
         return refused(why, request)
     return page_error(request, endpoint, why.status, "There is nothing at this address.", why.reason)
 

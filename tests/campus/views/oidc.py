@@ -17,23 +17,24 @@ def authorize(request: Request) -> dict[str, Any]:
     campus = request.campus
     given = request.POST if request.method == "POST" else request.GET
     fields = {name: given.getall(name) for name in given}
+    campus.registry.require_tool()
     if fields.get("client_id") != [campus.config.client_id]:
         raise HTTPBadRequest(f"client_id is not one that campus knows: {fields.get('client_id')}")
     redirect_uris = fields.get("redirect_uri", [])
     if len(redirect_uris) != 1 or redirect_uris[0] not in campus.config.redirect_uris:
         raise HTTPBadRequest(f"redirect_uri is not registered: {redirect_uris}")
     launch = campus.logins.authenticate(redirect_uris[0], fields, request.person)
-    token = campus.id_token(launch.person, launch.link, fields["nonce"][0], target=launch.target)
-    campus.log.accept("auth", f"{launch.person.name} launches “{launch.link.title}” ({launch.target})")
+    token = campus.sealed(launch.person, launch.errand, fields["nonce"][0], launch.target, {})
+    campus.log.accept("auth", f"{launch.person.name} launches “{launch.errand.title}” ({launch.target})")
     return {
         "action": redirect_uris[0],
         "fields": {"id_token": token, "state": fields["state"][0]},
-        "title": launch.link.title,
+        "title": launch.errand.title,
     }
 
 
 @view_config(route_name="jwks", request_method="GET", renderer="json")
 def jwks(request: Request) -> dict[str, Any]:
     """The platform's public keys."""
-    keys: dict[str, Any] = request.campus.keys.jwks()
+    keys: dict[str, Any] = request.campus.keys.jwks(request.campus.config.behaviour.key_algorithm)
     return keys

@@ -1,14 +1,16 @@
 """campus in-process, called as the tool and as a browser would call it; nothing of ipylti is involved."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from playwright.sync_api import Browser, Page
 from webtest import TestApp
 
 from tests.campus import Campus, Config
 from tests.campus.keys import new_key, public_jwk
-from tests.functional.campus.good_tool import CLIENT, Assertion, Service
+from tests.functional.campus.good_tool import CLIENT, STRANGER, TOOL, Assertion, Service
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,15 @@ def assertion(campus: Campus, keys: dict[str, rsa.RSAPrivateKey]) -> Assertion:
 @pytest.fixture
 def service(campus: Campus, server: TestApp, keys: dict[str, rsa.RSAPrivateKey]) -> Service:
     return Service(campus, server, keys["tool"])
+
+
+@pytest.fixture
+def page(chrome: Browser) -> Iterator[Page]:
+    """A page of a browser in which the tool and a stranger answer."""
+    context = chrome.new_context()
+    for origin in (TOOL, STRANGER):
+        context.route(
+            f"{origin}/**", lambda route: route.fulfill(body="<p>The tool</p>", content_type="text/html")
+        )
+    yield context.new_page()
+    context.close()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.campus import Campus, ags
-from tests.campus.config import LINEITEM, LINEITEM_READONLY, RESULT_READONLY, SCORE
+from tests.campus.scopes import LINEITEM, LINEITEM_READONLY, RESULT_READONLY, SCORE
 from tests.campus.wire import LINEITEM_TYPE, LINEITEMS_TYPE, RESULTS_TYPE, SCORE_TYPE
 from tests.functional.campus.good_tool import Service, last_refusal
 

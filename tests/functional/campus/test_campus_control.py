@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from webtest import TestApp
 
 from tests.campus import Campus, Config
-from tests.functional.campus.good_tool import CLIENT, Service
+from tests.functional.campus.good_tool import CLIENT, LAUNCH, Service
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
@@ -60,6 +60,27 @@ def test_a_process_is_controlled_over_http(campus: Campus, service: Service) -> 
     service.post_score(401)
 
 
+def test_a_process_is_copied_registered_with_and_left_over_http(campus: Campus, server: TestApp) -> None:
+    lever = server.post_json
+    custom = {"exercise": "9"}
+    link = lever("/_control/link", {"title": "Ninth", "url": f"{LAUNCH}?x=9", "custom": custom}).json["id"]
+    copy = lever("/_control/copy", {}).json
+    twin = lever("/_control/duplicate", {"link": copy["links"][-1]}).json["id"]
+    first, second = server.get("/_control/state").json["courses"]
+    assert (second["id"], second["history"]) == (copy["id"], [first["id"]])
+    assert second["links"][-1] == {
+        "id": twin, "title": "Ninth (copy)", "due": None, "points": 10.0, "url": f"{LAUNCH}?x=9",
+        "custom": custom, "history": [copy["links"][-1], link],
+    }  # fmt: skip
+    lever("/_control/status", {"login": "sam", "status": "Inactive"})
+    assert campus.person("sam") not in campus.course.learners
+    told = lever("/_control/invite", {"url": "https://new.example/register"}).json["url"]
+    assert "registration_token=" in told
+    assert set(lever("/_control/invite", {}).json) == {"openid_configuration", "registration_token"}
+    lever("/_control/activate", {})
+    assert server.get("/_control/state").json["tool"] == "active"
+
+
 @pytest.mark.parametrize(
     ("lever", "body", "status"),
     [
@@ -68,6 +89,11 @@ def test_a_process_is_controlled_over_http(campus: Campus, service: Service) -> 
         ("fail", {"endpoint": "scores", "status": "much"}, 400),
         ("slow", {"endpoint": "scores"}, 400),
         ("link", {"title": "T", "due": "soon"}, 400),
+        ("invite", {"url": "new.example"}, 400),
+        ("copy", {"course": "none"}, 400),
+        ("duplicate", {"link": "none"}, 400),
+        ("status", {"login": "nobody", "status": "Active"}, 400),
+        ("status", {"login": "sam", "status": "Gone"}, 400),
     ],
 )
 def test_a_lever_pulled_wrongly_says_so(
@@ -120,6 +146,20 @@ def test_it_runs_as_a_process_until_it_is_told_to_end() -> None:
     assert told[0] == f"campus is at {named['issuer']}\n"
     assert state["registration"] == named
     assert named["client-id"] == CLIENT
+
+
+def test_a_process_may_behave_as_a_family_and_know_no_tool() -> None:
+    options = ["--port", "0", "--family", "moodle", "--storage", "_parent", "--no-tool", "--control"]
+    command = [sys.executable, "-m", "tests.campus", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().removeprefix("campus is at ").strip()
+        assert process.stdout.readline() == f"  register a tool at {url}/tools?as=ada\n"
+        port = url.rpartition(":")[2]
+        state = requests.get(f"http://127.0.0.1:{port}/_control/state", timeout=5).json()
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+    assert state["tool"] == "none"
 
 
 def test_it_imports_nothing_of_the_tool_that_it_judges() -> None:

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from webtest import TestApp
 
 from tests.campus import Campus, ags, lti
-from tests.campus.config import LINEITEM, LINEITEM_READONLY, RESULT_READONLY, SCORE
 from tests.campus.keys import b64, public_pem
+from tests.campus.scopes import LINEITEM, LINEITEM_READONLY, RESULT_READONLY, SCORE
 from tests.functional.campus.good_tool import CLIENT, LAUNCH, authentication_request, last_refusal, posted
 
 

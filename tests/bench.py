@@ -179,9 +179,8 @@ def _new_student(stack: Stack) -> Callable[[], float]:
 
     def measure() -> float:
         word = secrets.token_hex(4)
-        course = stack.campus.course
-        zoe = course.by_login("zoe")
-        course.people = (*course.people, replace(zoe, login=f"z{word}", sub=word, hint=f"h-{word}"))
+        zoe = stack.campus.person("zoe")
+        stack.campus.enrol(replace(zoe, login=f"z{word}", sub=word, hint=f"h-{word}"))
         return _launched(Person(stack.campus, f"z{word}"))
 
     return measure

@@ -10,9 +10,19 @@ from playwright.sync_api import Browser
 from tests.chrome import chromium
 from tests.parts import postgresql_server, redis_server
 
+#: Tests with containers: one after the other, since a machine may have two cores only.
+CONTAINERS = ("tests/integration/", "tests/browser/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests with containers in one process, where several share the work."""
+    for item in items:
+        if item.nodeid.startswith(CONTAINERS):
+            item.add_marker(pytest.mark.xdist_group("containers"))
+
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def chrome() -> Iterator[Browser]:
     """Chromium; one for all tests, since Playwright can be entered once in a thread."""
     with chromium() as made:
         yield made

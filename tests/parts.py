@@ -51,6 +51,8 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=os.environ | self.env,
+                # Where Podman's helper leaves a file of its own when it can't write a container's.
+                cwd=self.log.parent,
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
@@ -68,6 +70,12 @@ class Process:
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(self.crash, 15.0)
+
+    def kill_all(self) -> None:
+        """End it, and what it started and did not let go."""
+        if self.popen is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
 
     def _end(self, number: signal.Signals, seconds: float) -> None:
         if self.popen is None:

@@ -7,6 +7,7 @@ own clients do not.
 import http.client
 import json
 import re
+import ssl
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ class Person:
         elif content is not None:
             body = json.dumps(content)
             sent["Content-Type"] = "application/json"
-        connection = http.client.HTTPConnection("127.0.0.1", parts.port or 80, timeout=30)
+        connection = _connect(parts.scheme, parts.port)
         try:
             path = parts.path or "/"
             target = f"{path}?{parts.query}" if parts.query else path
@@ -153,6 +154,14 @@ class Person:
     def launch(self, link: str | None = None) -> "Workbench":
         """Launch a link and return the workbench."""
         return self.post_message(*self.message(link))
+
+
+def _connect(scheme: str, port: int | None) -> http.client.HTTPConnection:
+    """Return a connection to this machine; what a certificate is worth is not for the tests that use this."""
+    if scheme == "https":
+        context = ssl._create_unverified_context()
+        return http.client.HTTPSConnection("127.0.0.1", port or 443, timeout=30, context=context)
+    return http.client.HTTPConnection("127.0.0.1", port or 80, timeout=30)
 
 
 @dataclass

@@ -65,12 +65,13 @@ class Stack:
     """One installation of ipylti with a campus beside it.
 
     Its parts, by name: ``redis``, ``postgresql`` where asked for, ``podman``, ``web`` (and ``web2``, …),
-    ``traefik``, ``worker``.
+    ``traefik``, ``worker`` (and ``worker2``, …).
 
     :param folder: configuration, sockets, logs and the database; kept, so that a later stack goes on with it.
     :param client_id: the tool's client id at campus; with the same one, people find their work again.
     :param ini: settings that differ from development.ini's.
-    :param webs: the number of web processes.
+    :param webs: the number of web processes; Traefik shares requests out to them.
+    :param workers: the number of worker processes.
     :param postgresql: whether the database is a PostgreSQL of its own instead of SQLite.
     :param quiet: whether to be silent about what is being started.
     """
@@ -83,6 +84,7 @@ class Stack:
         client_id: str | None = None,
         ini: dict[str, str] | None = None,
         webs: int = 1,
+        workers: int = 1,
         postgresql: bool = False,
         quiet: bool = True,
     ) -> None:
@@ -120,7 +122,9 @@ class Stack:
             self._add(name, *_python("-m", "pyramid.scripts.pserve"), str(own_ini))
         self._add("traefik", *self._traefik_command())
         self.processes["traefik"].env.update(self._traefik_env())
-        self._add("worker", *_python("-c", "from ipylti.cli import main; main()"), "worker", str(self.ini))
+        for number in range(1, workers + 1):
+            name = "worker" if number == 1 else f"worker{number}"
+            self._add(name, *_python("-c", "from ipylti.cli import main; main()"), "worker", str(self.ini))
 
     @cached_property
     def settings(self) -> Settings:
@@ -265,7 +269,7 @@ class Stack:
         if name == "traefik":
             through = f"http://127.0.0.1:{self.ports.traefik}/healthz"
             return _get(through, f"ipylti.localhost:{self.ports.traefik}") is not None
-        if name == "worker":
+        if name.startswith("worker"):
             return self.ready()
         return _get(f"{self.web_urls[int(name[3:] or 1) - 1]}/healthz") is not None
 

@@ -6,14 +6,19 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Error, expect
 
 from tests.browser.people import SOON, Visitor
 from tests.campus.course import Link, new_link_id
+from tests.chrome import without_cookies
 from tests.person import Person
 from tests.stack import Stack
+
+#: Another's image, without our extension, which a test makes for itself.
+BARE_IMAGE = "localhost/ipylti-bare:latest"
 
 _FAILED = pytest.StashKey[bool]()
 
@@ -23,7 +28,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """All of ipylti, and campus."""
     if os.getuid() == 0:
         pytest.skip("rootless Podman needs an ordinary user: bin/test runs the tests as one")
-    with Stack(tmp_path_factory.mktemp("stack")) as made:
+    images = {"ipylti.images": f"{BARE_IMAGE}  Without the extension"}
+    with Stack(tmp_path_factory.mktemp("stack"), ini=images) as made:
         yield made
 
 
@@ -43,7 +49,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture
 def visit(
-    request: pytest.FixtureRequest, stack: Stack, browser: Browser, tmp_path: Path
+    request: pytest.FixtureRequest, stack: Stack, chrome: Browser, tmp_path: Path
 ) -> Iterator[Callable[..., Visitor]]:
     """Lets somebody, by the short name at campus, sit down in front of a new browser; with options of
     Playwright's for it. What their browser complained of fails the test, unless they expected it."""
@@ -51,10 +57,34 @@ def visit(
 
     def sit_down(login: str, **options: Any) -> Visitor:
         settings: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"} | options
-        visitors.append(Visitor(browser.new_context(**settings), stack.campus.url, login))
+        visitors.append(Visitor(chrome.new_context(**settings), stack.campus.url, login))
         return visitors[-1]
 
     yield sit_down
+    _leave(request, stack, visitors, tmp_path)
+
+
+@pytest.fixture
+def visit_without_cookies(
+    request: pytest.FixtureRequest, stack: Stack, chrome: Browser, tmp_path: Path
+) -> Iterator[Callable[..., Visitor]]:
+    """As `visit`, in a browser that keeps none of our cookies in campus' frames."""
+    visitors: list[Visitor] = []
+
+    def sit_down(login: str) -> Visitor:
+        folder = tmp_path / f"profile-{login}-{len(visitors)}"
+        options: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB"}
+        campus = urlsplit(stack.campus.url).hostname or ""
+        context = without_cookies(chrome, folder, stack.settings.host, campus, **options)
+        visitors.append(Visitor(context, stack.campus.url, login))
+        return visitors[-1]
+
+    yield sit_down
+    _leave(request, stack, visitors, tmp_path)
+
+
+def _leave(request: pytest.FixtureRequest, stack: Stack, visitors: list[Visitor], tmp_path: Path) -> None:
+    """Close everybody's browser; what it complained of fails the test, if nothing else does."""
     failed = request.node.stash.get(_FAILED, False)
     complaints = {visitor.login: visitor.complaints for visitor in visitors if visitor.complaints}
     if failed or complaints:

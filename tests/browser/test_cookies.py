@@ -45,9 +45,9 @@ def port() -> Iterator[int]:
 
 
 def test_of_another_sites_cookies_in_a_frame_only_partitioned_ones_come_back(
-    browser: Browser, port: int
+    chrome: Browser, port: int
 ) -> None:
-    with browser.new_context() as context:
+    with chrome.new_context() as context:
         page = context.new_page()
         page.goto(f"http://outer.localhost:{port}/frame")
         shown = page.frame_locator("iframe").locator("p")

@@ -1,6 +1,7 @@
 """The pages themselves: by keyboard, to the ear, on a phone, in the dark, from right to left."""
 
 import itertools
+import re
 from collections.abc import Callable
 from importlib import resources
 from importlib.util import find_spec
@@ -128,3 +129,40 @@ def test_a_title_in_arabic_stands_from_right_to_left_within_the_page(stack: Stac
     assert text["x"] < button["x"] < text["x"] + text["width"], "it opens below its button"
     for page in (layla.page, bench.frame):
         assert overflow(page) <= 0
+
+
+def test_the_teachers_page_of_submissions(stack: Stack, visit: Visit, exercise: Link) -> None:
+    """What stands there, by links, to axe, and on a phone."""
+    for login in ("zoe", "layla"):
+        bench = visit(login).launch(exercise)
+        bench.open()
+        bench.submit()
+    expect(bench.facts).to_contain_text("Your course has it.")
+    nora = visit("nora")
+    nora.launch(exercise).root.get_by_role("link", name="Submissions").click()
+    page = nora.page.frame_locator("#tool")
+    expect(page.get_by_role("heading", level=1)).to_contain_text(exercise.title)
+    expect(page.get_by_text("2 of 3 handed in.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="Sam Okafor")).to_contain_text("Not opened yet")
+    row = page.get_by_role("row").filter(has_text="Zoë Müller")
+    expect(row).to_contain_text("Your course has it.")
+    look_at(nora.page, r"/submissions$")
+
+    row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Zoë Müller")
+    expect(page.get_by_role("row").filter(has_text="First.ipynb")).to_be_visible()
+    look_at(nora.page, r"/submissions/[0-9]+$")
+    page.get_by_role("link", name="All submissions").click()
+    page.get_by_role("link", name="Back to the notebook").click()
+    Workbench(nora.page, page).open()
+
+
+def look_at(page: Page, path: str) -> None:
+    """See what axe finds in the page that the tool's frame holds, and whether it fits a phone."""
+    frame = next(frame for frame in page.frames if re.search(path, frame.url))
+    if find_spec("axe_playwright_python") is not None:
+        frame.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+        assert findings(frame) == []
+    page.set_viewport_size(PHONE)
+    assert overflow(frame) == 0
+    page.set_viewport_size(DESK)

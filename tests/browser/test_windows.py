@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
 from ipylti import models
-from tests.browser.conftest import add_link, build
+from tests.browser.conftest import BARE_IMAGE, add_link, build
 from tests.browser.people import LOADED, Lab, Visitor, Workbench
 from tests.campus.course import Link
 from tests.parts import wait_for
@@ -31,12 +31,11 @@ LABEL io.ipylti.extension=
 @pytest.fixture
 def bare_image(stack: Stack, tmp_path: Path) -> Iterator[str]:
     """An image without the extension."""
-    name = f"localhost/bare-{stack.instance}"
     recipe = tmp_path / "Containerfile"
     recipe.write_text(BARE.format(image=stack.settings.image))
-    stack.podman("build", "--tag", name, "--file", str(recipe), str(tmp_path))
-    yield name
-    stack.podman("rmi", "--force", name)
+    stack.podman("build", "--tag", BARE_IMAGE, "--file", str(recipe), str(tmp_path))
+    yield BARE_IMAGE
+    stack.podman("rmi", "--force", BARE_IMAGE)
 
 
 def open_tab(visitor: Visitor, bench: Workbench) -> Page:

@@ -2,21 +2,28 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
+import sqlalchemy as sa
 
+from ipylti import models
 from ipylti import worker as worker_module
 from ipylti.errors import EmptySource
 from ipylti.gate import COOKIE, Gatekeeper
 from ipylti.jobs import JOBS
 from ipylti.servers.spawner import (
+    Archive,
+    Archived,
+    Content,
     Copied,
     CopyProgress,
+    MemoryKills,
     ServerSpec,
     ServerState,
     ServerStatus,
@@ -31,13 +38,17 @@ class Jupyter:
     """Answers as Jupyter does, and to a notebook host's name as Traefik with the gate before it.
 
     :param up: whether Jupyter answers.
+    :param saves: how often its tabs were asked to save their documents.
     :param routed: whether notebook hosts lead to it.
+    :param proxied: whether the tool's own host leads through it, as through Traefik.
     """
 
     def __init__(self) -> None:
         self.up = True
         self.routed = True
-        self.last_activity = "2000-01-01T00:00:00Z"
+        self.proxied = True
+        self.last_activity = self.started = datetime.now(UTC).isoformat()
+        self.saves = 0
         self.kernels: list[dict[str, str]] = []
         self.opens: Callable[[str, str], bool] = lambda _host, _cookie: True
         jupyter = self
@@ -46,6 +57,10 @@ class Jupyter:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                jupyter._answer(self)
+
+            def do_POST(self) -> None:
+                jupyter.saves += 1
                 jupyter._answer(self)
 
             def log_message(self, *_args: Any) -> None:
@@ -59,9 +74,13 @@ class Jupyter:
         host, cookie = handler.headers["Host"], handler.headers["Cookie"] or ""
         by_name = not host.startswith("127.0.0.1")
         good = self.up if not by_name else self.up and self.routed and self.opens(host, cookie)
+        if handler.path == "/healthz":
+            good = self.proxied
         told: Any = {"version": "2.0"}
         if handler.path.startswith("/api/status"):
-            told = {"last_activity": self.last_activity}
+            told = {"last_activity": self.last_activity, "started": self.started}
+        elif handler.path == "/ipylti/save-all":
+            told = {"tabs": 1, "silent": 0, "unsaved": []}
         elif handler.path.startswith("/api/kernels"):
             told = self.kernels
         body = json.dumps(told).encode() if good else b"{}"
@@ -85,21 +104,36 @@ class Containers:
     """What would be on Podman; an autospecced spawner acts on it.
 
     :param files: volume -> bytes in it; a volume of 0 bytes is there and empty.
+    :param assumed: tells of volumes that count as there although nobody made them here.
     """
 
     address: str
     servers: dict[str, ServerStatus] = field(default_factory=dict)
     specs: dict[str, ServerSpec] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
+    assumed: Callable[[], Collection[str]] = tuple
+    kills: dict[str, MemoryKills] = field(default_factory=dict)
+    labels: dict[str, VolumeSpec] = field(default_factory=dict)
 
     def spawner(self) -> Any:
         """Return the double; a test changes its side effects to have something fail."""
         made = create_autospec(Spawner, instance=True)
         made.ensure_volume.side_effect = self.ensure_volume
         made.has_volume.side_effect = lambda name: name in self.files
-        made.has_volume.side_effect = lambda name: name in self.files
-        made.remove_volume.side_effect = lambda name: self.files.pop(name, None)
+        made.volumes.side_effect = lambda instance: [
+            self.labels.get(name, VolumeSpec(name, "", instance, "")) for name in self.files
+        ]
+        made.inspect.side_effect = lambda volumes, image: iter(
+            [Content(volume.name, "d" * 64, self.files[volume.name], 1) for volume in volumes]
+        )
+        made.export.side_effect = self.export
+        made.import_.side_effect = self.import_
+        made.remove_volume.side_effect = self.remove_volume
         made.copy.side_effect = self.copy
+        made.sizes.side_effect = lambda _instance, volumes, _image: {
+            name: self.files[name] for name in volumes if name in self.files
+        }
+        made.memory_kills.side_effect = lambda _instance: dict(self.kills)
         made.start.side_effect = self.start
         made.status.side_effect = self.status
         made.servers.side_effect = lambda instance: list(self.servers.values())
@@ -108,7 +142,8 @@ class Containers:
         return made
 
     def ensure_volume(self, spec: VolumeSpec) -> bool:
-        made = spec.name not in self.files
+        made = spec.name not in self.files and spec.name not in self.assumed()
+        self.labels.setdefault(spec.name, spec)
         self.files.setdefault(spec.name, 0)
         return made
 
@@ -119,10 +154,30 @@ class Containers:
         if not size:
             self.files.pop(target.name, None)
             raise EmptySource(source)
+        self.ensure_volume(target)
         for done in (0, size // 2, size):
             progress(done, size)
         self.files[target.name] = size
         return Copied(size=size, files=1, digest="d" * 64 if digest else "")
+
+    def remove_volume(self, name: str) -> None:
+        self.files.pop(name, None)
+        self.labels.pop(name, None)
+
+    def export(self, volumes: Mapping[VolumeSpec, str], image: str) -> Iterator[bytes | Archived]:
+        """An archive says how large the volume is, and so does its fingerprint."""
+        for volume, known in volumes.items():
+            size = str(self.files[volume.name])
+            if size != known:
+                yield size.encode()
+            yield Archived(volume.name, size, size != known)
+
+    def import_(self, archives: Sequence[Archive], image: str) -> Iterator[Content]:
+        for archive in archives:
+            size = int(b"".join(archive.read()))
+            self.ensure_volume(archive.volume)
+            self.files[archive.volume.name] = size
+            yield Content(archive.volume.name)
 
     def start(self, spec: ServerSpec) -> ServerStatus:
         self.specs[spec.workspace] = spec
@@ -148,6 +203,7 @@ class Background:
         self.spawner = self.containers.spawner()
         monkeypatch.setattr(worker_module, "PodmanSpawner", lambda *_args, **_options: self.spawner)
         self.worker = Worker(config)
+        self.containers.assumed = self._populated
         self.jobs = self.worker.jobs
         self.servers = self.worker.servers
         self.outbox = self.worker.outbox
@@ -159,6 +215,18 @@ class Background:
             return found is not None and found.workspace in self.containers.servers
 
         jupyter.opens = opens
+
+    def _populated(self) -> list[str]:
+        """Return the volumes that the database takes for whole copies."""
+        with self.worker.sessions() as db:
+            query = sa.select(models.Workspace.volume).where(models.Workspace.populated_at.is_not(None))
+            return list(db.scalars(query))
+
+    def rosters_may_be_tried(self) -> None:
+        """Let the time pass for which a platform that gave no roster is left alone."""
+        tried = self.worker.rosters.tried
+        for key in tried.client.keys(f"ipylti:{tried.prefix}:*"):
+            tried.client.delete(key)
 
     def close(self) -> None:
         """Leave no connection behind."""

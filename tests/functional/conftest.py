@@ -55,7 +55,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory, tool_key: keys.Too
 
 @pytest.fixture(scope="session")
 def postgresql_prepared(postgresql_url: str, tool_key: keys.ToolKey) -> str:
-    """The PostgreSQL database, with the schema and the tool's key."""
+    """The PostgreSQL database, with the schema."""
     prepare(postgresql_url, tool_key)
     return postgresql_url
 
@@ -85,11 +85,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("postgresql_prepared")
-    tables = [table.name for table in models.Base.metadata.sorted_tables if table.name != "tool_keys"]
+    tables = [table.name for table in models.Base.metadata.sorted_tables]
     with disposable(url) as engine, engine.begin() as connection:
         # Whoever left a transaction open is found by this and not by a test that hangs.
         connection.execute(sa.text("SET LOCAL lock_timeout = '20s'"))
         connection.execute(sa.text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY"))
+    with disposable(url) as engine, sessionmaker(engine).begin() as db:
+        ToolKeys(db).save(request.getfixturevalue("tool_key"))
     return url
 
 
@@ -129,7 +131,7 @@ def ini_for(database_url: str, redis_url: str, compiled: Path) -> dict[str, str]
     return {
         "ipylti.url": TOOL,
         "ipylti.notebook_domain": NOTEBOOKS,
-        "ipylti.secret": "0123456789abcdef0123456789abcdef",
+        "ipylti.secret": "6b1f0c9e8d27a45330f4e1b2c7d8596a",
         "ipylti.podman_url": "unix:///nowhere.sock",
         "ipylti.allow_private_platforms": "true",
         "sqlalchemy.url": database_url,
@@ -167,6 +169,23 @@ def db(app: Any) -> Iterator[Session]:
         yield session
 
 
+def connect(sessions: sessionmaker[Session], campus: Campus, quirks: Quirks | None = None) -> None:
+    """Register a platform with the tool, as `ipylti platform add` does."""
+    told = campus.registration
+    with sessions.begin() as db:
+        Platforms(db).add(
+            issuer=told["issuer"],
+            client_id=told["client-id"],
+            auth_url=told["auth-url"],
+            token_url=told["token-url"],
+            jwks_url=told["jwks-url"],
+            token_audience=told["token-audience"],
+            deployments=[told["deployment"]],
+            quirks=quirks or Quirks(),
+            allow_http=True,
+        )
+
+
 @pytest.fixture
 def campus(app: Any, platform_key: rsa.RSAPrivateKey, tool_key: keys.ToolKey) -> Iterator[Campus]:
     """The platform, registered with the tool, serving its keys and its gradebook."""
@@ -176,19 +195,7 @@ def campus(app: Any, platform_key: rsa.RSAPrivateKey, tool_key: keys.ToolKey) ->
         Config(tool_url=TOOL, client_id="client", port=0, tool_jwks=lambda: published),
         platform_key,
     )
-    told = made.registration
-    with app.registry["ipylti.services"].sessions.begin() as db:
-        Platforms(db).add(
-            issuer=told["issuer"],
-            client_id=told["client-id"],
-            auth_url=told["auth-url"],
-            token_url=told["token-url"],
-            jwks_url=told["jwks-url"],
-            token_audience=told["token-audience"],
-            deployments=[told["deployment"]],
-            quirks=Quirks(),
-            allow_http=True,
-        )
+    connect(app.registry["ipylti.services"].sessions, made)
     with made:
         yield made
 

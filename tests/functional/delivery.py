@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from ipylti import models
 from tests.campus import Campus
+from tests.campus.course import Link
 from tests.campus.wire import Score
 from tests.functional.background import Background
 from tests.functional.browser import Student
@@ -18,11 +19,13 @@ class Delivery:
     :param item: campus' column for the student's link.
     """
 
-    def __init__(self, student: Student, background: Background, campus: Campus) -> None:
+    def __init__(
+        self, student: Student, background: Background, campus: Campus, link: Link | None = None
+    ) -> None:
         self.student = student
         self.background = background
         self.campus = campus
-        self.item = campus.gradebook.items_of(campus.link())[0]
+        self.item = campus.gradebook.items_of(campus.link(link))[0]
         background.work()  # the server, asked for by the launch
         background.containers.files[f"ipylti-take-{student.workspace_id}"] = 1000
 
@@ -53,8 +56,11 @@ class Delivery:
             db.execute(sa.update(models.OutboxItem).where(models.OutboxItem.id == item_id).values(**values))
 
     def now_due(self, item_id: int) -> None:
-        """Let the item's time have come."""
+        """Let the item's time have come, and the platform's."""
         self.change(item_id, next_at=models.now() - timedelta(seconds=1))
+        with self.student.sessions() as db:
+            for registration in db.scalars(sa.select(models.Registration.id)):
+                self.background.outbox.away.delete(str(registration))
 
     def scores(self, person: str = "zoe") -> tuple[Score, ...]:
         return self.campus.gradebook.scores(self.item, self.campus.person(person))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import sqlalchemy as sa
@@ -16,9 +17,13 @@ from sqlalchemy.orm import sessionmaker
 
 from ipylti import models
 from ipylti.cli import main
+from ipylti.cli import workspaces as cli_workspaces
 from ipylti.jobs import Jobs
-from ipylti.lti.registrations import PRESETS, Quirks
+from ipylti.line import Line
+from ipylti.lti.registrations import FAMILIES, Quirks
 from ipylti.platforms import Platforms, ToolKeys
+from ipylti.servers.spawner import Spawner
+from ipylti.usage import Files, Usage
 from ipylti.volatile import Board, Progress, Pulse, State, connect
 from tests.functional.browser import Browser
 from tests.functional.conftest import disposable, on_sqlite
@@ -102,7 +107,7 @@ def test_a_platform_is_added_and_listed(run: Run) -> None:
     said = run("platform add", *words(PLATFORM), "--deployment", "1", "--deployment", "2").output
     assert said == "https://lms.example is connected (client id client-1; deployments: 1, 2).\n"
     listed = run("platform list").output.splitlines()
-    assert listed[0].split() == ["issuer", "client", "id", "deployments", "enabled"]
+    assert listed[0].split() == ["issuer", "client", "id", "deployments", "enabled", "name"]
     assert listed[1].split() == ["https://lms.example", "client-1", "1,", "2", "True"]
     assert json.loads(run("platform list", "--json").output) == [
         {
@@ -110,6 +115,7 @@ def test_a_platform_is_added_and_listed(run: Run) -> None:
             "client_id": "client-1",
             "deployments": ["1", "2"],
             "enabled": True,
+            "name": "",
         }
     ]
 
@@ -174,12 +180,12 @@ def test_every_option_is_asked_for_by_name(run: Run, option: str) -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize("family", [*PRESETS, "Canvas", "other", ""])
+@pytest.mark.parametrize("family", [*FAMILIES, "Canvas"])
 def test_a_family_brings_its_quirks(run: Run, engine: sa.Engine, family: str) -> None:
     run("platform add", *words(PLATFORM), "--deployment", "1", "--family", family)
     with sessionmaker(engine)() as db:
         (row,) = Platforms(db).all()
-        assert Quirks.from_dict(row.quirks) == PRESETS.get(family.lower(), Quirks())
+        assert Quirks.from_dict(row.quirks) == FAMILIES[family.lower()].quirks
 
 
 @on_sqlite
@@ -265,14 +271,98 @@ def test_workspaces_are_listed_with_what_their_servers_do(
         (take, "take", "ready"),
     ]
     assert rows[0]["assignment"].startswith("Exercise 1")
+    assert rows[0]["person"] is None and isinstance(rows[1]["person"], int)
+    assert all(row["last_used"] >= row["created"] for row in rows)
     assert take in run("workspace list").output
+
+
+@on_sqlite
+def test_workspaces_are_listed_by_state_and_by_person(
+    run: Run, workspaces: list[str], redis_url: str
+) -> None:
+    _build, take = workspaces
+    client = connect(redis_url)
+    Board(client).write(take, Progress(State.READY))
+    Usage(client).note_files(take, Files(size=5 << 20, limit=1 << 30))
+
+    def listed(*options: str) -> list[str]:
+        return [row["workspace"] for row in json.loads(run("workspace list", "--json", *options).output)]
+
+    assert listed("--state", "ready") == [take]
+    assert listed("--state", "failed") == []
+    assert listed("--state", "ready", "--state", "stopped") == workspaces
+    [row] = json.loads(run("workspace list", "--json", "--state", "ready").output)
+    assert row["size"] == 5 << 20
+    assert "5.0 MiB" in run("workspace list", "--state", "ready").output
+    assert listed("--person", str(row["person"])) == [take]
+    assert "none" in run("workspace list", "--person", "99999").output
+    assert "Invalid value" in run("workspace list", "--state", "asleep", code=2).output
+
+
+@on_sqlite
+def test_programs_read_what_was_asked_for(run: Run, workspaces: list[str]) -> None:
+    told = json.loads(run("workspace start", *workspaces, "--json").output)
+    assert told == [{"workspace": name, "asked": "start"} for name in workspaces]
+    assert json.loads(run("workspace stop", workspaces[0], "--json").output)[0]["asked"] == "stop"
+    assert "asked to stop 2 servers" in run("workspace stop", "--all").output
+
+
+@on_sqlite
+def test_a_servers_log(run: Run, workspaces: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What students' programs write does nothing to an administrator's terminal."""
+    spawner = create_autospec(Spawner, instance=True)
+    spawner.logs.return_value = "ready\tat last\n\x1b[2Jgone \x9b31m\u202e\n"
+    monkeypatch.setattr(cli_workspaces, "PodmanSpawner", lambda _url: spawner)
+    assert run("workspace logs", workspaces[1], "--lines", "7").output == (
+        "ready\tat last\n\ufffd[2Jgone \ufffd31m\ufffd\n"
+    )
+    spawner.logs.assert_called_with(workspaces[1], 7)
+    told = json.loads(run("workspace logs", workspaces[1], "--json").output)
+    assert told["lines"][0] == "ready\tat last"
+    spawner.logs.return_value = ""
+    assert "no server" in run("workspace logs", workspaces[1]).output
+    assert "there is no workspace nobody" in one_line(run("workspace logs", "nobody", code=1))
+
+
+@on_sqlite
+def test_without_podman_there_is_no_log(run: Run, workspaces: list[str]) -> None:
+    one_line(run("workspace logs", workspaces[1], code=1))
+
+
+@on_sqlite
+def test_all_at_a_glance(run: Run, workspaces: list[str], redis_url: str) -> None:
+    client = connect(redis_url)
+    Board(client).write(workspaces[1], Progress(State.READY))
+    Pulse(client).beat({"podman": "ok", "traefik": "down"})
+    told = json.loads(run("status", "--json").output)
+    assert told["servers"]["ready"] == 1
+    assert told["parts"] == {
+        "database": "ok",
+        "redis": "ok",
+        "worker": "ok",
+        "podman": "ok",
+        "traefik": "down",
+    }
+    assert told["scores"] == {"waiting": 0, "delivered": 0, "failed": 0}
+    assert told["oldest_score_seconds"] == 0
+    assert "traefik=down" in run("status").output
+
+
+@on_sqlite
+def test_a_glance_without_redis(ini: dict[str, str], tmp_path: Path) -> None:
+    path = write_ini(tmp_path / "odd.ini", ini | {"redis.sessions.url": f"unix://{tmp_path}/nobody.sock"})
+    told = json.loads(invoke("status", path, "--json").output)
+    assert told["parts"]["redis"] == "down"
+    assert told["workers"] is None
+    assert told["scores"] == {"waiting": 0, "delivered": 0, "failed": 0}
 
 
 @on_sqlite
 def test_a_server_is_started_by_name(run: Run, workspaces: list[str], redis_url: str) -> None:
     run("workspace start", *workspaces)
     assert asked(redis_url) == [("start_server", workspace) for workspace in workspaces]
-    assert Board(connect(redis_url)).position(workspaces[1]) == 2
+    client = connect(redis_url)
+    assert Line(client, Board(client)).position(workspaces[1]) == 2
 
 
 @on_sqlite
@@ -377,12 +467,13 @@ def test_a_secret_can_come_from_the_environment(
 
 def test_help_names_the_commands() -> None:
     result = invoke("--help")
-    for command in ("worker", "db", "platform", "key", "workspace"):
+    for command in ("worker", "db", "platform", "deployment", "key", "workspace"):
         assert f"\n  {command}" in result.output
     for group, commands in {
-        "platform": ("add", "list"),
+        "platform": ("add", "list", "show", "edit", "disable", "enable", "remove", "invite"),
+        "deployment": ("list", "add", "remove"),
         "workspace": ("list", "start", "stop"),
-        "key": ("rotate",),
+        "key": ("list", "rotate"),
         "db": ("upgrade",),
     }.items():
         told = invoke(group, "--help").output

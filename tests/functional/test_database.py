@@ -152,7 +152,7 @@ def test_two_processes_that_upgrade_at_once(empty_database_url: str, tmp_path: P
     ini.write_text(
         "[app:main]\nuse = egg:ipylti\nipylti.url = https://tool.example\n"
         "ipylti.notebook_domain = notebooks.example\nipylti.podman_url = unix:///nowhere.sock\n"
-        "ipylti.secret = 0123456789abcdef0123456789abcdef\nredis.sessions.url = redis://127.0.0.1:1/0\n"
+        "ipylti.secret = 6b1f0c9e8d27a45330f4e1b2c7d8596a\nredis.sessions.url = redis://127.0.0.1:1/0\n"
         f"sqlalchemy.url = {empty_database_url.replace('%', '%%')}\n"
     )
     program = [sys.executable, "-c", "from ipylti.cli import main; main()", "db", "upgrade", str(ini)]
@@ -163,6 +163,21 @@ def test_two_processes_that_upgrade_at_once(empty_database_url: str, tmp_path: P
         assert differences(engine) == []
         with sessionmaker(engine)() as db:
             assert len(ToolKeys(db).all()) == 1
+
+
+def test_many_that_open_a_new_database_at_once(tmp_path: Path) -> None:
+    """SQLite refuses to change a database's mode at once, where it waits for everything else."""
+
+    together = threading.Barrier(4)
+
+    def open_all(_number: int) -> None:
+        for each in range(30):
+            together.wait(30)
+            with disposable(f"sqlite:///{tmp_path}/{each}.sqlite") as engine, engine.begin() as connection:
+                connection.execute(sa.text("CREATE TABLE IF NOT EXISTS opened (number INTEGER)"))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(open_all, range(4)))
 
 
 # Rows that two make at once

@@ -17,6 +17,7 @@ from webob import Request
 import ipylti
 from ipylti import gate, models
 from ipylti.gate import Gatekeeper, Pass
+from ipylti.invitations import Invitations
 from ipylti.lti.registrations import Quirks
 from ipylti.platforms import Platforms
 from tests.functional.browser import NOTEBOOKS
@@ -68,8 +69,12 @@ def send(
     content_type: str = "",
     headers: dict[str, str] | None = None,
     length: int | None = None,
+    fault_of_others: bool = False,
 ) -> Any:
-    """Send one request as a server hands it on (PEP 3333), and look at the answer as all answers must be."""
+    """Send one request as a server hands it on (PEP 3333), and look at the answer as all answers must be.
+
+    :param fault_of_others: whether it may be that somebody whom we asked did not answer (502).
+    """
     environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
@@ -94,7 +99,7 @@ def send(
     begun = time.monotonic()
     answer = Request(environ).send(app)
     assert time.monotonic() - begun < SOON
-    assert answer.status_int < 500, answer.text
+    assert answer.status_int < 500 or (fault_of_others and answer.status_int == 502), answer.text
     assert len(answer.body) < 50_000
     for inside in (b"Traceback", b'File "/', b"sqlalchemy"):
         assert inside not in answer.body
@@ -131,6 +136,13 @@ names = st.sampled_from(
         "error_description",
         "csrf_token",
         "ticket",
+        "secret",
+        "parked",
+        "session",
+        "token",
+        "openid_configuration",
+        "registration_token",
+        "lti_storage_target",
     ]
 )
 values = st.one_of(urls, st.just("client"), st.just("1"), unicode_texts, st.just("x" * 100_000))
@@ -146,8 +158,10 @@ headers = st.dictionaries(
             "Cookie",
             "Origin",
             "Referer",
+            "Sec-Fetch-Dest",
             "Sec-Fetch-Mode",
             "Sec-Fetch-Site",
+            "X-Ipylti-Session",
             "X-Csrf-Token",
             "X-Forwarded-Host",
             "X-Forwarded-Method",
@@ -167,6 +181,7 @@ headers = st.dictionaries(
                 "application/json",
                 "text/html;q=x,*/*;q=0",
                 "navigate",
+                "iframe",
                 "same-origin",
                 HOST,
                 f"{HOST}:443",
@@ -200,6 +215,13 @@ bodies = st.one_of(
     st.just(b'--x\r\nContent-Disposition: form-data; name="state"; filename="f"\r\n\r\nv\r\n--x--\r\n'),
     st.just(b'--x\r\nContent-Disposition: form-data; name="id_token"\r\n\r\nv\r\n--x\r\n'),
 )
+UPLOADS = (
+    b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="%s"; filename="f"\r\n\r\nv\r\n' % name
+        for name in (b"state", b"secret", b"parked", b"session")
+    )
+    + b"--x--\r\n"
+)
 KNOWN = [
     b"/",
     b"/login",
@@ -207,6 +229,16 @@ KNOWN = [
     b"/launches/" + b"a" * 32,
     b"/submit/" + b"a" * 32,
     b"/launches/" + b"a" * 32 + b"/tab",
+    b"/launches/" + b"a" * 32 + b"/submissions",
+    b"/launches/" + b"a" * 32 + b"/submissions/1",
+    b"/launches/" + b"a" * 32 + b"/submissions/1/resend",
+    b"/launch/match",
+    b"/launch/tab",
+    b"/login/look",
+    b"/login/tab",
+    b"/login/ticket",
+    b"/deep-links/" + b"a" * 32,
+    b"/register",
     b"/.well-known/jwks.json",
     b"/.well-known/canvas.json",
     b"/healthz",
@@ -240,7 +272,29 @@ def test_any_login(app: Any, params: list[tuple[str, str]], posted: bool, sent: 
         answer = send(app, "GET", b"/login", text, headers=sent)
     assert answer.status_int in (302, 400)
     if answer.status_int == 302:
-        assert answer.location.startswith("https://lms.example/auth?")
+        assert answer.location.startswith(("https://lms.example/auth?", "https://tool.example/login/look?"))
+
+
+@quick
+@given(st.sampled_from([b"/login/look", b"/login/tab", b"/launch/tab"]), queries, headers)
+@example(b"/login/look", "ticket=%ff", {})
+@example(b"/login/tab", "ticket=" + "a" * 32, {})
+@example(b"/launch/tab", "ticket=" + quote("\x00") + "&ticket=b", {"Sec-Fetch-Site": "\xff"})
+def test_any_ticket_of_a_login(app: Any, path: bytes, query: str, sent: dict[str, str]) -> None:
+    answer = send(app, "GET", path, query, headers=sent)
+    assert answer.status_int in (400, 403)
+
+
+@quick
+@given(st.sampled_from([b"/login/ticket", b"/launch/match"]), content_types, bodies, headers)
+@example(b"/login/ticket", "application/x-www-form-urlencoded", b"state=" + b"a" * 43 + b"&secret=%00", {})
+@example(b"/launch/match", "application/x-www-form-urlencoded", b"parked=" + b"a" * 32 + b"&secret=%ff", {})
+@example(b"/launch/match", "multipart/form-data; boundary=x", UPLOADS, {})
+@example(b"/login/ticket", "multipart/form-data; boundary=x", UPLOADS, {})
+def test_any_secret(app: Any, path: bytes, content_type: str, body: bytes, sent: dict[str, str]) -> None:
+    answer = send(app, "POST", path, body=body, content_type=content_type, headers=sent)
+    assert answer.status_int in (400, 403)
+    assert "Set-Cookie" not in answer.headers
 
 
 @quick
@@ -252,6 +306,38 @@ def test_any_launch(app: Any, content_type: str, body: bytes, query: str, sent: 
     answer = send(app, "POST", b"/launch", query, body=body, content_type=content_type, headers=sent)
     assert answer.status_int in (400, 403)
     assert "<b><b>" not in answer.text
+
+
+@quick
+@given(queries, headers)
+@example("token=%ff&openid_configuration=https://lms.example", {})
+@example("token=" + "x" * 60_000, {})
+@example("token=a&token=b", {})
+def test_any_registration_without_an_invitation(app: Any, query: str, sent: dict[str, str]) -> None:
+    assert send(app, "GET", b"/register", query, headers=sent).status_int in (400, 403)
+
+
+@quick
+@given(
+    st.one_of(urls, st.just("http://127.0.0.1:9/"), st.just("x" * 60_000), unicode_texts),
+    st.one_of(st.none(), texts, unicode_texts),
+    pairs,
+)
+@example("http://127.0.0.1:9/", "\r\nHost: evil.example", [])
+@example("http://127.0.0.1:9/", "\x00\ud7ff", [("registration_token", "again")])
+def test_any_registration_with_an_invitation(
+    app: Any, url: str, token: str | None, more: list[tuple[str, str]]
+) -> None:
+    """A platform that can't be had is the platform's fault (502), and the invitation stays good."""
+    with app.registry["ipylti.services"].sessions.begin() as db:
+        invitation = Invitations(db).make(models.now())
+    params = [("token", invitation), ("openid_configuration", url), *more]
+    if token is not None:
+        params.append(("registration_token", token))
+    answer = send(app, "GET", b"/register", urlencode(params, errors="replace"), fault_of_others=True)
+    assert answer.status_int in (200, 400, 403, 502)
+    with app.registry["ipylti.services"].sessions() as db:
+        Invitations(db).look(invitation, models.now())
 
 
 @quick

@@ -16,7 +16,7 @@ from ipylti.jobs import JOBS, Jobs
 from ipylti.worker import QueueConsumer
 
 SERVERS = "huey.redis.ipyltiservers"
-CHORES = "huey.redis.ipyltichores"
+PLATFORMS = "huey.redis.ipyltiplatforms"
 
 
 @pytest.fixture
@@ -84,15 +84,15 @@ def test_a_job_in_the_queue_is_json(
 def test_a_job_for_later_is_json_too(redis_url: str, client: redis.Redis) -> None:
     jobs = Jobs(redis_url)
     jobs.ask("deliver_score", 7, delay=60)
-    (raw,) = client.lrange(CHORES, 0, -1)
+    (raw,) = client.lrange(PLATFORMS, 0, -1)
     assert json.loads(raw)["args"] == [7]
     # A worker's thread puts it aside until its time has come.
-    queue = jobs.queues["chores"]
+    queue = jobs.queues["platforms"]
     queue.execute(queue.dequeue())
-    ((raw, _at),) = client.zrange("huey.schedule.ipyltichores", 0, -1, withscores=True)
+    ((raw, _at),) = client.zrange("huey.schedule.ipyltiplatforms", 0, -1, withscores=True)
     assert json.loads(raw)["args"] == [7]
     assert json.loads(raw)["eta"]
-    assert jobs.depth("chores") == 0
+    assert jobs.depth("platforms") == 0
 
 
 def test_a_job_is_done_by_whoever_has_its_handler(redis_url: str, client: redis.Redis) -> None:
@@ -104,12 +104,14 @@ def test_a_job_is_done_by_whoever_has_its_handler(redis_url: str, client: redis.
     assert doing.wait(1) == [("start_server", "w")]
 
 
-def test_starts_do_not_wait_behind_chores(redis_url: str, client: redis.Redis) -> None:
+def test_what_waits_for_a_platform_delays_nothing_else(redis_url: str, client: redis.Redis) -> None:
+    """Neither a start nor a copy of somebody's work."""
     jobs = Jobs(redis_url)
     for job in JOBS:
         jobs.ask(job, "x")
     assert jobs.depth("servers") == 1
-    assert jobs.depth("chores") == len(JOBS) - 1
+    assert jobs.depth("platforms") == 2
+    assert jobs.depth("chores") == len(JOBS) - 3
 
 
 def test_a_job_is_done_at_once(doing: Doing, redis_url: str, client: redis.Redis) -> None:
@@ -144,13 +146,13 @@ def test_a_job_that_waits_for_its_time_is_not_asked_for_twice(redis_url: str, cl
     for _ in range(3):
         jobs.ask("deliver_score", 1, delay=0.2)
     jobs.ask("deliver_score", 2, delay=60)
-    jobs.ask("freeze_submission", 1, delay=60)
-    assert jobs.depth("chores") == 3
+    jobs.ask("refresh_roster", 1, delay=60)
+    assert jobs.depth("platforms") == 3
     time.sleep(0.3)
     jobs.ask("deliver_score", 1, delay=60)
-    assert jobs.depth("chores") == 4
+    assert jobs.depth("platforms") == 4
     jobs.ask("deliver_score", 2)
-    assert jobs.depth("chores") == 5
+    assert jobs.depth("platforms") == 5
 
 
 def test_a_job_that_fails_does_not_take_its_thread_along(doing: Doing, redis_url: str) -> None:

@@ -2,14 +2,20 @@
 
 import json
 import re
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy.orm import Session
 
 from ipylti import models
-from tests.campus import lti
-from tests.functional.browser import Browser, path_of
+from tests.campus import Campus, Config, lti
+from tests.functional.browser import TOOL, Browser, path_of
+from tests.functional.conftest import connect, shallow
 
 
 def test_a_teacher_gets_the_build_workspace(browser: Browser, db: Session) -> None:
@@ -69,6 +75,41 @@ def test_a_message_is_good_once(browser: Browser) -> None:
     browser.app.post("/launch", form, status=403)
 
 
+@pytest.fixture
+def hanging(app: Any, platform_key: rsa.RSAPrivateKey) -> Iterator[tuple[Campus, socket.socket]]:
+    """A platform whose keys are at a server that takes connections and answers nothing; and that server."""
+    services = app.registry["ipylti.services"]
+    config = Config(base_url="http://other.example", tool_url=TOOL, client_id="other", port=None)
+    made = shallow(Campus, config, platform_key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        connect(services.sessions, made)
+        with services.sessions.begin() as db:
+            row = db.scalars(sa.select(models.Registration).filter_by(client_id="other")).one()
+            row.jwks_url = f"http://127.0.0.1:{server.getsockname()[1]}/jwks"
+        yield made, server
+
+
+def test_a_platform_that_hangs_keeps_nobody_elses_launch_waiting(
+    app: Any, browser: Browser, hanging: tuple[Campus, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lti.md 9: while its keys are awaited, the launch has no hold of the database, not even to read."""
+    services = app.registry["ipylti.services"]
+    monkeypatch.setattr(services.http, "_timeout", 120.0)
+    platform, server = hanging
+    stuck = Browser(app, platform)
+    form = stuck.message("zoe")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(stuck.app.post, "/launch", form, status=502)
+        connection, _ = server.accept()
+        with connection:
+            assert services.engine.pool.checkedout() == 0
+            assert "Teacher" in browser.launch("nora")
+            assert "Student" in browser.launch("zoe")
+            assert not answer.done()
+        assert "platform.unreachable" in answer.result(60)
+
+
 def test_cookies_hold_in_a_frame_and_nowhere_else(browser: Browser) -> None:
     """lti.md 22."""
     answer = browser.app.post("/launch", browser.message("zoe"), status=303)
@@ -87,6 +128,22 @@ def test_the_platform_may_frame_the_workbench_and_others_may_not(browser: Browse
     assert ancestors
     assert ancestors[1].split() == ["https://tool.example", browser.campus.config.base_url]
     assert "unsafe-inline" not in policy
+
+
+def test_what_goes_wrong_before_the_platform_is_known_is_said_in_any_frame(browser: Browser) -> None:
+    """A platform that is not connected, or whose pages are on another host, shows the page all the same; the
+    workbench's own errors are for its platform alone."""
+    unknown = browser.campus.initiation("zoe") | {"iss": "https://elsewhere.example"}
+    answers = [
+        browser.app.get("/login", unknown, headers={"Accept": "text/html"}, status="*"),
+        browser.app.post("/launch", {"error": "login_required", "state": "x"}, status="*"),
+        browser.app.get("/launches/nothing", headers={"Accept": "text/html"}, status="*"),
+    ]
+    policies = [
+        answer.headers["Content-Security-Policy"].partition("frame-ancestors")[2] for answer in answers
+    ]
+    assert ["https:" in policy.split() for policy in policies] == [True, True, False]
+    assert all(answer.status_int >= 400 for answer in answers)
 
 
 def test_markup_in_a_title_is_text(browser: Browser) -> None:

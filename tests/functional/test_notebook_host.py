@@ -15,7 +15,7 @@ from ipylti import gate, models
 from ipylti.gate import FRESH, GRACE, Gatekeeper, Pass
 from ipylti.settings import Settings
 from ipylti.volatile import Board, Progress, State
-from tests.functional.browser import NOTEBOOKS, Browser, Student
+from tests.functional.browser import NOTEBOOKS, Browser, Student, path_of
 from tests.functional.conftest import on_sqlite
 
 pytestmark = on_sqlite
@@ -204,6 +204,19 @@ def test_the_workers_probe_passes(notebook: Notebook) -> None:
 
 
 # Tickets
+
+
+def test_who_has_the_notebook_gets_no_ticket_any_more(notebook: Notebook, app: Any) -> None:
+    """The page looks for hours, and each look would make one."""
+    browser, redis = notebook.student.browser, app.registry["ipylti.services"].redis
+    path = f"{path_of(notebook.student.page)}/status"
+    notebook.ticket()
+    before = len(redis.keys("*ticket*"))
+    status = browser.app.get(f"{path}?opened", status=200).json
+    assert (status["state"], status["url"]) == ("ready", None)
+    assert len(redis.keys("*ticket*")) == before
+    assert browser.app.get(path, status=200).json["url"]
+    assert len(redis.keys("*ticket*")) == before + 1
 
 
 def test_a_ticket_lets_this_browser_in(notebook: Notebook) -> None:

@@ -1,6 +1,9 @@
 """For the people who run it: is it alive, what does it depend on; and what every answer carries."""
 
+import io
+import logging
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +16,10 @@ import sqlalchemy as sa
 from webtest import TestApp
 
 import ipylti
+from ipylti import routes
+from ipylti.logs import FieldsFormatter
 from ipylti.platforms import Platforms
-from tests.functional.background import Background
+from tests.functional.background import Background, Jupyter
 from tests.functional.browser import Browser, Student, path_of
 from tests.functional.conftest import on_sqlite, shallow
 
@@ -94,8 +99,11 @@ def test_the_worker_itself_may_be_away(client: TestApp) -> None:
 
 
 @on_sqlite
-def test_the_worker_says_what_it_sees(client: TestApp, background: Background) -> None:
-    """Here nothing answers as Traefik; the containers' double answers a ping."""
+def test_the_worker_says_what_it_sees(client: TestApp, background: Background, jupyter: Jupyter) -> None:
+    """A double answers for Traefik, or does not; the containers' double answers a ping."""
+    background.worker._beat()
+    assert client.get("/readyz", status=200).json["traefik"] == "ok"
+    jupyter.proxied = False
     background.worker._beat()
     told = client.get("/readyz", status=503).json
     assert told == {"database": "ok", "redis": "ok", "worker": "ok", "podman": "ok", "traefik": "down"}
@@ -163,7 +171,9 @@ def test_every_answer_says_what_browsers_may_do_with_it(client: TestApp, name: s
     )
     assert policy["default-src"] == "'none'"
     assert policy["base-uri"] == "'none'"
-    assert policy["frame-ancestors"] == "https://tool.example"
+    # What is said before a platform is known may stand in any frame.
+    ancestors = "https://tool.example" + (" http: https:" if name == "refused" else "")
+    assert policy["frame-ancestors"] == ancestors
     assert policy["frame-src"] == "https://*.notebooks.example"
     assert "unsafe" not in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -200,6 +210,36 @@ def test_static_files_are_kept_and_may_be_used_by_notebook_hosts(client: TestApp
     assert answer.content_type == "text/css"
     assert "max-age=3600" in answer.headers["Cache-Control"]
     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+
+
+@on_sqlite
+def test_pages_name_files_by_what_is_in_them(
+    client: TestApp, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """So a new page never gets an old script, nor a script another one: they import by relative paths."""
+    page = client.get("/", status=200)
+    (script,) = (tag["src"] for tag in page.html.select("script[src]"))
+    assert re.fullmatch(r"/static/[0-9a-f]{12}/copying\.js", script)
+    answer = client.get(script, status=200)
+    assert f"max-age={365 * 86400}" in answer.headers["Cache-Control"]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    client.get(script.replace("copying.js", "times.js"), status=200)
+
+    before = routes.files_version()
+    assert before in script
+    # Another process may have others; a page of its gets ours, and keeps none.
+    answer = client.get(f"/static/{'0' * 12}/copying.js", status=200)
+    assert answer.content_type == "text/javascript"
+    assert answer.headers["Cache-Control"] == "no-store"
+    for name in ("nothing.js", "icon.png", "..%2froutes.py"):
+        client.get(f"/static/{'0' * 12}/{name}", status=404)
+    copied = tmp_path / "static"
+    shutil.copytree(routes.FILES, copied)
+    monkeypatch.setattr(routes, "FILES", copied)
+    assert routes.files_version() == before
+    with (copied / "times.js").open("a") as file:
+        file.write("\n")
+    assert routes.files_version() != before
 
 
 @on_sqlite
@@ -263,15 +303,17 @@ def test_a_bug_is_told_without_its_insides(
         raise ZeroDivisionError("the-insides")
 
     monkeypatch.setattr(Platforms, "by_client", bug)
+    told = io.StringIO()
+    handler = logging.StreamHandler(told)
+    handler.setFormatter(FieldsFormatter())
+    monkeypatch.setattr(logging.getLogger("ipylti"), "handlers", [handler])
     params = {"iss": "https://i", "client_id": "c", "login_hint": "h", "target_link_uri": "https://t"}
     answer = client.get("/login", params=params, headers=headers, status=500)
     for inside in ("the-insides", "ZeroDivisionError", "Traceback", "platforms.py"):
         assert inside not in answer
     assert "No work is lost" in answer
     assert "the-insides" in caplog.text
-    assert any(
-        getattr(record, "request_id", None) == answer.headers["X-Request-Id"] for record in caplog.records
-    )
+    assert answer.headers["X-Request-Id"] in told.getvalue()
 
 
 @on_sqlite

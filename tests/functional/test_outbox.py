@@ -63,7 +63,8 @@ def test_canvas_gets_a_link_to_what_was_handed_in(delivery: Delivery) -> None:
         db.execute(sa.update(models.Registration).values(quirks=Quirks(canvas_submission=True).to_dict()))
     delivery.deliver(delivery.hand_in())
     told = delivery.scores()[0].raw["https://canvas.instructure.com/lti/submission"]
-    assert told["submission_data"] == "https://tool.example/launch"
+    (submission,) = delivery.student.submissions()
+    assert told["submission_data"] == f"https://tool.example/launch?submission={submission}"
     assert (told["new_submission"], told["preserve_score"]) == (True, True)
 
 

@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ipylti import models
-from ipylti.lti.registrations import Quirks
 from ipylti.platforms import Platforms
 from tests.campus import ags, lti
 from tests.functional.browser import Browser, path_of
@@ -162,17 +161,7 @@ def test_another_deployment_is_another_course(browser: Browser, db: Session, app
     """The same ids mean something else there."""
     told = browser.campus.registration
     with app.registry["ipylti.services"].sessions.begin() as own:
-        Platforms(own).add(
-            issuer=told["issuer"],
-            client_id=told["client-id"],
-            auth_url=told["auth-url"],
-            token_url=told["token-url"],
-            jwks_url=told["jwks-url"],
-            token_audience=told["token-audience"],
-            deployments=["another"],
-            quirks=Quirks(),
-            allow_http=True,
-        )
+        Platforms(own).add_deployment(told["issuer"], told["client-id"], "another")
     browser.launch("zoe")
     params = browser.campus.initiation("zoe") | {"lti_deployment_id": "another"}
     answer = browser.app.get("/login", params=params, status=302)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ipylti import volatile
 from ipylti.errors import DependencyDown
 from ipylti.jobs import Jobs
+from ipylti.line import Line
 from ipylti.volatile import STALE, Board, Cache, Locks, Progress, Pulse, SingleUse, State, Step
 from tests.parts import free_port, redis_process, wait_for
 
@@ -186,8 +187,7 @@ def test_what_is_put_up_is_what_is_read(client: redis.Redis, progress: Progress)
 def test_a_workspace_nobody_spoke_of_is_stopped(client: redis.Redis) -> None:
     board = Board(client)
     assert board.read("w") == Progress(state=State.STOPPED)
-    assert board.position("w") is None
-    assert board.ready() == set()
+    assert board.all() == {}
 
 
 def test_a_start_without_a_sign_of_life_is_old() -> None:
@@ -195,66 +195,15 @@ def test_a_start_without_a_sign_of_life_is_old() -> None:
     assert not Progress(State.STARTING, at=time.time() - STALE + 5).old
 
 
-def test_who_came_first_is_next(client: redis.Redis) -> None:
-    board = Board(client)
-    for name in "cab":
-        board.queue(name)
-    assert [board.position(name) for name in "cab"] == [1, 2, 3]
-    assert board.read("a").state is State.QUEUED
-    assert board.read("a").step is Step.QUEUE
-
-
-def test_asking_again_does_not_lose_ones_place(client: redis.Redis) -> None:
-    board = Board(client)
-    for name in "abca":
-        board.queue(name)
-    assert [board.position(name) for name in "abc"] == [1, 2, 3]
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(["queue", "dequeue"]), st.sampled_from("abcdef")), max_size=25))
-def test_ones_place_only_gets_better(client: redis.Redis, moves: list[tuple[str, str]]) -> None:
-    client.flushall()
-    board = Board(client)
-    board.queue("x")
-    last = board.position("x")
-    for move, name in [("queue", "z"), *moves]:
-        getattr(board, move)(name)
-        now = board.position("x")
-        assert now is not None
-        assert last is not None
-        assert now <= last
-        last = now
-    assert board.position("x") == 1
-
-
-def test_places_fall_while_many_come_and_go(client: redis.Redis) -> None:
-    board = Board(client)
-    for number in range(8):
-        board.queue(f"before-{number}")
-    board.queue("me")
-    seen = []
-    stop = threading.Event()
-
-    def watch() -> None:
-        while not stop.is_set():
-            seen.append(board.position("me"))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    at_once(lambda number: board.dequeue(f"before-{number}") or board.queue(f"after-{number}"), 8)
-    stop.set()
-    watcher.join()
-    places = [*(place for place in seen if place is not None), board.position("me")]
-    assert places == sorted(places, key=lambda place: -(place or 0))
-    assert places[-1] == 1
-
-
-def test_the_ready_ones_are_known(client: redis.Redis) -> None:
+def test_all_that_is_known_is_told(client: redis.Redis) -> None:
     board = Board(client)
     for name, state in zip("abc", (State.READY, State.STARTING, State.READY), strict=True):
         board.write(name, Progress(state=state))
-    assert board.ready() == {"a", "c"}
+    assert {name: each.state for name, each in board.all().items()} == {
+        "a": State.READY,
+        "b": State.STARTING,
+        "c": State.READY,
+    }
 
 
 def test_progress_is_kept_for_days_and_not_for_ever(client: redis.Redis) -> None:
@@ -274,7 +223,9 @@ def test_a_worker_that_says_nothing_counts_as_gone(client: redis.Redis) -> None:
 def test_everything_is_json(client: redis.Redis) -> None:
     """Whoever can write to Redis must not thereby run code in a process of ours."""
     board = Board(client)
-    board.queue("w")
+    line = Line(client, board)
+    line.queue("w")
+    line.admit("w", at_a_time=1, places=2)
     SingleUse(client, "ticket").put("t", {}, 60)
     Cache(client, "tokens").set("c", 1, 60)
     Pulse(client).beat({})
@@ -297,10 +248,12 @@ OPERATIONS: dict[str, Callable[[redis.Redis], Any]] = {
     "lock, waiting": lambda client: Locks(client).hold("a", wait=30).__enter__(),
     "read": lambda client: Board(client).read("w"),
     "write": lambda client: Board(client).write("w", Progress()),
-    "queue": lambda client: Board(client).queue("w"),
-    "dequeue": lambda client: Board(client).dequeue("w"),
-    "position": lambda client: Board(client).position("w"),
-    "ready": lambda client: Board(client).ready(),
+    "queue": lambda client: Line(client, Board(client)).queue("w"),
+    "position": lambda client: Line(client, Board(client)).position("w"),
+    "admit": lambda client: Line(client, Board(client)).admit("w", at_a_time=1, places=1),
+    "alive": lambda client: Line(client, Board(client)).alive("w"),
+    "leave": lambda client: Line(client, Board(client)).leave("w"),
+    "all": lambda client: Board(client).all(),
     "beat": lambda client: Pulse(client).beat({}),
     "pulse": lambda client: Pulse(client).read(),
 }

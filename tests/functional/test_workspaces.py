@@ -1,6 +1,5 @@
 """From asking for a server to one that answers, and what goes wrong on the way; containers are doubles."""
 
-import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,57 +11,14 @@ import sqlalchemy as sa
 
 from ipylti import models, workspaces
 from ipylti.errors import DependencyDown, ImageMissing, SpawnerError
-from ipylti.servers.spawner import ServerState
+from ipylti.settings import Image
 from ipylti.volatile import Board, Progress, State, Step
 from tests.functional.background import Background, Jupyter
-from tests.functional.browser import TOOL, Browser, Student
+from tests.functional.browser import TOOL, Browser
+from tests.functional.classroom import Class
 from tests.functional.conftest import on_sqlite
 
 pytestmark = on_sqlite
-
-
-class Class:
-    """A teacher who has saved something, and a student who has launched.
-
-    :param base: the teacher's volume.
-    """
-
-    def __init__(self, teacher: Browser, student: Browser, app: Any, background: Background) -> None:
-        self.sessions = app.registry["ipylti.services"].sessions
-        self.desk = app.registry["ipylti.services"].desk
-        self.board: Board = app.registry["ipylti.services"].board
-        self.background = background
-        self.containers = background.containers
-        self.spawner = background.spawner
-        self.servers = background.servers
-        self.teacher = Student(teacher, teacher.launch("nora"), self.sessions)
-        self.student = Student(student, student.launch("zoe"), self.sessions)
-        self.build, self.take = self.teacher.workspace_id, self.student.workspace_id
-        self.base, self.volume = f"ipylti-base-{self.build}", f"ipylti-take-{self.take}"
-        self.containers.files[self.base] = 1000
-        for queue in background.jobs.queues.values():
-            queue.flush()
-        self.board.client.delete("ipylti:waiting", *self.board.client.keys("ipylti:progress:*"))
-
-    def row(self, workspace: str = "") -> models.Workspace:
-        with self.sessions(expire_on_commit=False) as db:
-            found: models.Workspace = db.get_one(models.Workspace, workspace or self.take)
-            return found
-
-    def start(self, workspace: str = "") -> Progress:
-        """Start a server, the student's if not told; returns how it ended."""
-        self.servers.start(workspace or self.take)
-        return self.board.read(workspace or self.take)
-
-    def make_old(self, workspace: str) -> None:
-        """Let the last sign of life be a while ago."""
-        client = self.board.client
-        record = json.loads(client.get(f"ipylti:progress:{workspace}") or b"")
-        client.set(f"ipylti:progress:{workspace}", json.dumps(record | {"at": 1.0}))
-
-    def starts(self) -> list[str]:
-        """Return the workspaces whose start was asked for."""
-        return [argument for job, argument in self.background.waiting() if job == "start_server"]
 
 
 @pytest.fixture
@@ -77,7 +33,7 @@ def test_asking_often_makes_one_start(room: Class) -> None:
     told = [room.desk.ask(room.take) for _ in range(3)]
     assert {progress.state for progress in told} == {State.QUEUED}
     assert room.starts() == [room.take]
-    assert room.board.position(room.take) == 1
+    assert room.line.position(room.take) == 1
 
 
 def test_asking_while_it_starts_makes_no_second_start(room: Class) -> None:
@@ -103,7 +59,7 @@ def test_whoever_waits_long_behind_others_is_not_lost(room: Class) -> None:
     room.make_old(room.take)
     room.desk.look(room.take)
     assert room.starts() == [room.build, room.take]
-    assert room.board.position(room.take) == 2
+    assert room.line.position(room.take) == 2
 
 
 @pytest.mark.parametrize("state", [State.READY, State.NOT_READY])
@@ -163,6 +119,8 @@ def test_a_teachers_server_stands_on_the_base(room: Class) -> None:
 def test_an_assignment_may_have_an_image_of_its_own_and_no_way_out(room: Class) -> None:
     with room.sessions.begin() as db:
         db.execute(sa.update(models.Assignment).values(image="localhost/other", egress=False))
+    listed = (*room.servers.settings.images, Image("localhost/other", "Other"))
+    room.servers.settings = replace(room.servers.settings, images=listed)
     room.start()
     spec = room.containers.specs[room.take]
     assert (spec.image, spec.egress) == ("localhost/other", False)
@@ -373,6 +331,20 @@ def test_a_server_that_ends_while_it_starts_is_not_waited_for(
     assert room.spawner.logs.called
 
 
+def test_files_that_are_gone_are_not_replaced_by_none(room: Class) -> None:
+    """Somebody has removed the volume: an empty notebook would look as if all were well."""
+    room.start()
+    room.servers.stop(room.take)
+    del room.containers.files[room.volume]
+    room.containers.assumed = tuple
+    told = room.start()
+    assert (told.state, told.error) == (State.FAILED, "volume.gone")
+    assert room.volume not in room.containers.files
+    assert "backup" in room.student.browser.status(room.student.page)["error"]["message"]
+    room.containers.files[room.volume] = 1000
+    assert room.start().state is State.READY
+
+
 def test_a_copy_that_fails_leaves_no_server_behind(room: Class) -> None:
     room.spawner.copy.side_effect = SpawnerError("copy")
     room.start()
@@ -425,7 +397,7 @@ def test_whoever_loses_the_lock_stops(room: Class) -> None:
 @pytest.fixture
 def full(room: Class) -> Class:
     """One server may run, and the teacher's does."""
-    room.servers.settings = replace(room.servers.settings, max_servers=1)
+    room.servers.admission.settings = replace(room.servers.settings, max_servers=1)
     room.start(room.build)
     return room
 
@@ -450,7 +422,24 @@ def test_when_there_is_room_the_line_moves(full: Class) -> None:
     full.background.work()
     full.servers.stop(full.build)
     assert full.start().state is State.READY
-    assert full.board.position(full.take) is None
+    assert full.line.position(full.take) is None
+
+
+def test_who_is_stopped_waits_no_more(full: Class) -> None:
+    """``ipylti workspace stop``, and the worker has yet to look whether there is room."""
+    full.desk.ask(full.take)
+    full.background.work()
+    full.background.jobs.ask("stop_server", full.take)
+    full.background.work()
+    assert full.board.read(full.take).state is State.STOPPED
+    assert full.line.position(full.take) is None
+    full.servers.stop(full.build)
+    full.background.jobs.ask("start_server", full.take)
+    full.background.work()
+    assert full.take not in full.containers.servers
+    full.desk.ask(full.take)
+    full.background.work()
+    assert full.board.read(full.take).state is State.READY
 
 
 def test_whose_server_ended_waits_in_line_too(full: Class) -> None:
@@ -459,10 +448,23 @@ def test_whose_server_ended_waits_in_line_too(full: Class) -> None:
     full.desk.ask(full.take)
     full.background.work()
     assert full.board.read(full.take).state is State.QUEUED
-    assert full.board.position(full.take) == 1
+    assert full.line.position(full.take) == 1
 
 
 # Ending
+
+
+def test_open_tabs_save_before_a_server_ends(room: Class, jupyter: Jupyter) -> None:
+    """… while the board still says that it is there: a page that showed something else would close them."""
+    room.start()
+    told = []
+
+    def stop(workspace: str, grace: float = 10.0) -> None:
+        told.append((jupyter.saves, room.board.read(workspace).state))
+
+    room.spawner.stop.side_effect = stop
+    room.servers.stop(room.take)
+    assert told == [(1, State.STOPPED)]
 
 
 def test_stopping_keeps_the_files(room: Class) -> None:
@@ -471,66 +473,3 @@ def test_stopping_keeps_the_files(room: Class) -> None:
     assert room.board.read(room.take).state is State.STOPPED
     assert room.take not in room.containers.servers
     assert room.containers.files[room.volume] == 1000
-
-
-def test_an_idle_server_is_stopped(room: Class) -> None:
-    room.start()
-    room.servers.stop_idle()
-    assert room.board.read(room.take).state is State.STOPPED
-    assert room.take not in room.containers.servers
-
-
-@pytest.mark.parametrize("name", ["at work", "computing", "silent"])
-def test_a_server_is_not_stopped_while(room: Class, jupyter: Jupyter, name: str) -> None:
-    room.start()
-    if name == "at work":
-        jupyter.last_activity = models.now().isoformat()
-    elif name == "computing":
-        jupyter.kernels = [{"execution_state": "idle"}, {"execution_state": "busy"}]
-    else:
-        jupyter.up = False
-    room.servers.stop_idle()
-    assert room.board.read(room.take).state is State.READY
-    assert room.take in room.containers.servers
-
-
-@pytest.mark.parametrize(("out_of_memory", "code"), [(False, "server.ended"), (True, "server.out_of_memory")])
-def test_a_server_that_ended_by_itself_is_told_and_cleared_away(
-    room: Class, out_of_memory: bool, code: str
-) -> None:
-    room.start()
-    room.containers.end(room.take, out_of_memory=out_of_memory)
-    room.servers.reconcile()
-    told = room.board.read(room.take)
-    assert (told.state, told.error) == (State.FAILED, code)
-    assert room.take not in room.containers.servers
-    assert room.containers.files[room.volume] == 1000
-
-
-def test_a_server_that_is_gone_is_no_longer_said_to_be_ready(room: Class) -> None:
-    room.start()
-    room.start(room.build)
-    del room.containers.servers[room.take]
-    room.servers.reconcile()
-    assert room.board.read(room.take).state is State.STOPPED
-    assert room.board.read(room.build).state is State.READY
-
-
-def test_what_is_being_started_is_left_alone(room: Class) -> None:
-    """Between two steps of its start the container may not run."""
-    room.start()
-    room.containers.end(room.take)
-    with room.background.worker.locks.hold(f"server:{room.take}"):
-        room.servers.reconcile()
-    assert room.board.read(room.take).state is State.READY
-    assert room.containers.servers[room.take].state is ServerState.STOPPED
-
-
-def test_the_sweep_goes_on_without_podman(room: Class) -> None:
-    room.spawner.servers.side_effect = DependencyDown("podman")
-    room.background.jobs.ask("sweep", "")
-    room.background.work()
-    room.spawner.servers.side_effect = lambda instance: list(room.containers.servers.values())
-    room.background.jobs.ask("sweep", "")
-    room.background.work()
-    assert room.spawner.tidy.called

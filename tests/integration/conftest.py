@@ -7,6 +7,7 @@ A module that wants all of ipylti asks for ``stack``; what it sets as ``STACK`` 
 import json
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -49,8 +50,20 @@ class PodmanService:
         wait_for(lambda: answers(self.url), "Podman's service")
 
     def stop(self) -> None:
-        """End it as a crash would."""
+        """End it as a crash would; the process that it runs in rootless ends a moment after its parent."""
         self.process.kill()
+        try:
+            wait_for(lambda: not accepts(self.socket), "the end of Podman's service", seconds=10)
+        except TimeoutError:
+            # It is asked to end, and does not always.
+            self.process.kill_all()
+            wait_for(lambda: not accepts(self.socket), "the end of Podman's service")
+
+
+def accepts(path: Path) -> bool:
+    """Return whether anybody takes connections on a socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def answers(url: str) -> bool:
@@ -207,10 +220,9 @@ def new_link(stack: Stack) -> str:
 
 def enrol(stack: Stack) -> Person:
     """Return a student who is new in the course."""
-    course = stack.campus.course
     word = secrets.token_hex(4)
-    like = course.people[-1]
-    course.people = (*course.people, replace(like, login=word, sub=f"sub-{word}", hint=f"hint-{word}"))
+    like = stack.campus.course.people[-1]
+    stack.campus.enrol(replace(like, login=word, sub=f"sub-{word}", hint=f"hint-{word}"))
     return Person(stack.campus, word)
 
 

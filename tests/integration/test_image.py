@@ -163,9 +163,9 @@ def traefik_before(lab: Lab, port: int, folder: Path) -> Process:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
+def page(chrome: Browser) -> Iterator[Page]:
     """A page of a browser that has seen nothing yet."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context = chrome.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
 

@@ -4,14 +4,14 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import sqlalchemy as sa
 
 from ipylti import models
 from tests.parts import free_port
-from tests.person import Person
+from tests.person import Answer, Person
 from tests.stack import Ports, Stack
 
 #: How often each race is run.
@@ -106,3 +106,35 @@ def test_of_one_ticket_shown_many_times_one_gets_in(stack: Stack, person: Person
     )
     assert statuses(answers) == [302] + [403] * (RUNNERS - 1)
     assert sum(b"__Host-ipylti-gate=" in answer for answer in answers) == 1
+
+
+def choosing(person: Person) -> Answer:
+    """Return the page on which a teacher chooses what a new activity is to be."""
+    campus = person.campus
+    begun = person.get(f"{campus.config.login_url}?{urlencode(campus.deep_linking_initiation(person.login))}")
+    query = parse_qs(urlsplit(begun.location).query)
+    token = campus.deep_linking_token(person.login, query["nonce"][0])
+    form = {"state": query["state"][0], "id_token": token}
+    posted = person.request("POST", campus.config.redirect_uris[0], form=form)
+    assert posted.status == 303, posted.text
+    return person.get(posted.location)
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_of_one_choice_sent_many_times_one_is_answered(stack: Stack, _round: int) -> None:
+    """… and one assignment can come of it."""
+    nora = Person(stack.campus, "nora")
+    page = choosing(nora)
+    parts = urlsplit(page.url)
+    form = {"csrf_token": page.form["csrf_token"], "title": "Exercise", "points": "10", "graded": "1"}
+    body = urlencode(form)
+    answers = race(
+        stack,
+        f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\nAccept: text/html\r\n"
+        f"Cookie: {nora.cookie_header(parts.netloc)['Cookie']}\r\nOrigin: {stack.tool_url}\r\n"
+        f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(body)}\r\n\r\n{body}",
+    )
+    good = [answer for answer in answers if b" 200 " in answer.splitlines()[0]]
+    assert len(good) == 1, statuses(answers)
+    assert b'name="JWT"' in good[0]
+    assert all(status in (200, 403, 404) for status in statuses(answers))

@@ -149,7 +149,10 @@ def test_a_server_that_was_made_but_not_started_by_a_worker_that_died_is_no_obst
     spawner, server, changes
 ):
     spec = server()
-    body = isolation.server_body(spec, entrypoint="web", tls=False, controllers=spawner._known_controllers())
+    controllers = spawner._known_controllers()
+    body = isolation.server_body(
+        spec, entrypoint="web", tls=False, controllers=controllers, slirp=spawner._slirp
+    )
     left = spawner.containers.create(body)
     assert spawner.status(spec.workspace) == ServerStatus(spec.workspace, ServerState.STOPPED, extension=True)
     now = replace(spec, **changes)
@@ -363,7 +366,7 @@ def test_no_server_reaches_anothers_jupyter(spawner, server, egress):
     port = address.rpartition(":")[2]
     networks = inspect(victim)["NetworkSettings"].get("Networks") or {}
     hosts = [
-        *("127.0.0.1", "localhost", "10.0.2.2", "10.0.2.3", "10.0.2.100", "169.254.1.1", "169.254.1.2"),
+        *("127.0.0.1", "localhost", "169.254.0.2", "169.254.0.3", "169.254.0.100", "169.254.1.1"),
         *("host.containers.internal", "host.docker.internal", socket.gethostname()),
         *(isolation.server_name(victim.workspace), inspect(victim)["Id"][:12], victim.hostname),
         *(network["IPAddress"] for network in networks.values()),
@@ -391,7 +394,7 @@ def test_without_egress_there_is_no_way_out_but_the_port_is_there(spawner, serve
             "try: print(socket.getaddrinfo('example.org', 80))\n"
             "except OSError: pass\n"
         )
-        assert inside(spec, program, str(port), *addresses, "10.0.2.2", "169.254.169.254") == ""
+        assert inside(spec, program, str(port), *addresses, "169.254.0.2", "169.254.169.254") == ""
     assert authorised(status.address, spec.token)
     assert spawner.start(spec) == status
     # Traefik parses each address of Docker's API, and reads no container at all where one is no address.

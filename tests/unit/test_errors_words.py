@@ -18,12 +18,16 @@ CODE = re.compile(r"[a-z]+(\.[a-z_]+)+")
 
 #: First part of a code -> where it ends, since it reaches no page.
 ELSEWHERE = {
+    "archive": "the command line",
     "assignment": "a state of the workbench",
+    "backup": "the command line",
+    "erasure": "the command line",
     "http": "wrapped by whoever asked",
     "json": "wrapped by whoever read",
     "key": "the worker's log",
     "lineitem": "the outbox",
     "podman": "the workbench's status",
+    "roster": "the worker's log",
     "score": "the outbox",
     "server": "the workbench's status",
     "service": "the outbox",

@@ -1,6 +1,5 @@
-"""The outgoing HTTP client: lti.md line 9, against real servers on the loopback interface."""
+"""The outgoing HTTP client: lti.md 9, against real servers on the loopback interface."""
 
-import datetime
 import http.server
 import os
 import socket
@@ -12,13 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 import ipylti.http
 from ipylti.errors import OutgoingError
 from ipylti.http import Answer, OutgoingHTTP, is_public, is_web_url, origin
+from tests.certificates import certificate
 
 PUBLIC, PRIVATE = "127.0.0.1", "127.0.0.2"
 Act = Callable[[http.server.BaseHTTPRequestHandler], None]
@@ -404,6 +401,42 @@ def test_however_this_machine_is_written(host: str) -> None:
     assert failure(lambda: strict.get_json(f"https://{host}/")) in ("http.address", "http.connect")
 
 
+@pytest.mark.parametrize("host", ["localhost", "LMS.localhost", "lms.localhost.", "a.b.localhost"])
+def test_localhost_is_this_machine_and_no_resolver_is_asked(
+    host: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in browsers: a platform of a demonstration is found by both, and nobody else can take the name."""
+    asked = resolve(monkeypatch, {host: ["93.184.215.14"]})
+    strict, here = OutgoingHTTP("ipylti/test"), OutgoingHTTP("ipylti/test", allow_private=True)
+    server.paths["/"] = say(b"here")
+    assert failure(lambda: strict.get_json(f"https://{host}/")) == "http.address"
+    assert here.get_json(server.url(host=host)).body == b"here"
+    assert set(asked) <= {"127.0.0.1", "::1"}
+
+
+@pytest.mark.parametrize("host", ["notlocalhost", "localhost.example", "localhostx"])
+def test_other_names_are_not_this_machine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = resolve(monkeypatch, {host: ["10.0.0.1"]})
+    assert failure(lambda: OutgoingHTTP("ipylti/test").get_json(f"https://{host}/")) == "http.address"
+    assert asked == [host]
+
+
+def test_an_address_of_a_kind_that_the_machine_does_not_have_leaves_the_others(
+    server: Server, client: OutgoingHTTP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve(monkeypatch, {"lms.example": ["2606:2800:21f::1", PUBLIC]})
+    real = socket.socket
+
+    def make(family: int, *rest: Any, **more: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(97, "Address family not supported by protocol")
+        return real(family, *rest, **more)
+
+    monkeypatch.setattr(socket, "socket", make)
+    server.paths["/"] = say(b"alive")
+    assert client.get_json(server.url(host="lms.example")).body == b"alive"
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -452,35 +485,6 @@ def test_public_addresses(address: str, public: bool) -> None:
 
 
 # TLS, and redirects to where one may not go
-
-
-def certificate(folder: Path, *names: str) -> ssl.SSLContext:
-    """Make a certificate of these names, signed by itself, and trust it in this process."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, secret = folder / "cert.pem", folder / "key.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem, secret)
-    return context
 
 
 @pytest.fixture

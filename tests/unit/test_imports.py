@@ -12,36 +12,63 @@ import ipylti
 ROOT = Path(ipylti.__file__).parent
 
 #: Room -> the rooms that it may import, beside itself. A module that is no package is a room of its own.
-FOUNDATION = {"errors", "http", "settings"}
+FOUNDATION = {"errors", "http", "settings", "systemd", "trace"}
 BELOW = FOUNDATION | {"lti", "servers", "models"}
 DOMAIN = {
+    "about",
+    "admission",
+    "assignments",
+    "audit",
+    "backups",
+    "bases",
+    "desk",
+    "facts",
     "gate",
+    "idling",
     "ids",
+    "invitations",
     "jobs",
     "launches",
+    "line",
+    "limits",
     "logs",
     "outbox",
+    "people",
     "platforms",
+    "privacy",
+    "reconciling",
+    "rosters",
     "submissions",
+    "sweep",
+    "tally",
+    "usage",
     "volatile",
+    "watch",
     "workspaces",
 }
-WEB = {"headers", "routes", "security", "services", "wellformed"}
-TOP = {"views", "worker", "cli"}
+TOP = {"views", "web", "worker", "cli"}
+WEB = {"headers", "metrics", "routes", "security", "services", "wellformed"}
 
 ALLOWED = {
     "errors": set(),
     "http": {"errors"},
-    "settings": {"errors"},
+    "settings": {"errors", "values"},
+    "values": set(),
+    "trace": set(),
+    # What the service manager is told, and what it is given to run.
+    "systemd": set(),
+    "install": {"errors", "settings"},
     "lti": FOUNDATION,
     "servers": FOUNDATION,
     "models": FOUNDATION,
     **dict.fromkeys(DOMAIN, BELOW | DOMAIN),
     **dict.fromkeys(WEB, BELOW | DOMAIN | WEB),
     "views": BELOW | DOMAIN | WEB,
+    "web": {"systemd"},
     "worker": BELOW | DOMAIN | WEB,
-    # The command line starts the worker.
-    "cli": BELOW | DOMAIN | WEB | {"worker"},
+    # The command line starts the processes.
+    "cli": BELOW | DOMAIN | WEB | {"doctor", "install", "web", "worker"},
+    "doctor": BELOW | DOMAIN | {"install"},
     "": {"settings"},
 }
 
@@ -135,7 +162,7 @@ def test_rooms_do_not_need_each_other_in_a_circle() -> None:
         ("podman", {"servers.podman"}),
         ("huey", {"jobs", "worker"}),
         ("alembic", {"models"}),
-        ("prometheus_client", {"views"}),
+        ("prometheus_client", {"metrics"}),
         ("click", {"cli"}),
         ("pyramid", {"", "views", *WEB}),
         ("webob", {"views", *WEB}),

@@ -1,6 +1,7 @@
 """Settings: what may stand in the ini file, and what is said of everything else."""
 
 import dataclasses
+import hashlib
 from configparser import RawConfigParser
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,9 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 
 from ipylti.errors import SettingsError
-from ipylti.settings import DEVELOPMENT_SECRET, Settings, load
+from ipylti.settings import DEVELOPMENT_SECRET, Image, Settings, load
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "6b1f0c9e8d27a45330f4e1b2c7d8596a"
 
 INI = {
     "ipylti.url": "https://tool.example",
@@ -87,6 +88,13 @@ BAD = [
     ("ipylti.notebook_port", "4 4"),
     ("ipylti.notebook_port", "²"),
     ("ipylti.traefik_url", "127.0.0.1:443"),
+    ("ipylti.keep_launches", "0"),
+    ("ipylti.keep_submissions", "-1"),
+    ("ipylti.keep_workspaces", "90d"),
+    ("ipylti.key_lifetime", "-1"),
+    ("ipylti.key_lifetime", "90d"),
+    ("ipylti.key_lifetime", "3651"),
+    ("ipylti.key_lifetime", "never"),
     ("ipylti.memory", "much"),
     ("ipylti.memory", "0"),
     ("ipylti.memory", "0.0001k"),
@@ -227,11 +235,18 @@ def test_the_defaults() -> None:
     assert told.egress is True
     assert told.allow_private_platforms is False
     assert told.administrators_are_staff is False
+    assert told.key_lifetime == timedelta(days=90)
+    assert told.keep_launches == timedelta(days=365)
+    assert (told.keep_submissions, told.keep_workspaces) == (None, None), "work stays"
 
 
 def test_nothing_is_limited_where_it_says_none() -> None:
-    told = loaded(memory="none", cpus="none", pids="none", max_servers="none")
-    assert (told.memory, told.cpus, told.pids, told.max_servers) == (None,) * 4
+    told = loaded(memory="none", cpus="none", pids="none", max_servers="none", volume_size="none")
+    assert (told.memory, told.cpus, told.pids, told.max_servers, told.volume_size) == (None,) * 5
+
+
+def test_a_key_may_sign_for_ever() -> None:
+    assert loaded(key_lifetime="0").key_lifetime is None
 
 
 def test_egress_none_cuts_servers_off() -> None:
@@ -257,23 +272,89 @@ def test_every_setting_can_come_from_the_environment(field: str) -> None:
         "traefik_url": ("IPYLTI_TRAEFIK_URL", "http://127.0.0.1:81", "http://127.0.0.1:81"),
         "podman_url": ("IPYLTI_PODMAN_URL", "unix:///other.sock", "unix:///other.sock"),
         "image": ("IPYLTI_IMAGE", "localhost/other", "localhost/other"),
+        "images": (
+            "IPYLTI_IMAGES",
+            "localhost/r  R and more",
+            (
+                Image("localhost/ipylti-notebook:latest", "Standard", 1 << 30, 1.0, 512, 2 << 30),
+                Image("localhost/r", "R and more", 1 << 30, 1.0, 512, 2 << 30),
+            ),
+        ),
         "memory": ("IPYLTI_MEMORY", "2g", 2 << 30),
         "cpus": ("IPYLTI_CPUS", "0.5", 0.5),
         "pids": ("IPYLTI_PIDS", "99", 99),
+        "volume_size": ("IPYLTI_VOLUME_SIZE", "none", None),
+        "max_memory": ("IPYLTI_MAX_MEMORY", "8g", 8 << 30),
+        "max_cpus": ("IPYLTI_MAX_CPUS", "4", 4.0),
         "idle_timeout": ("IPYLTI_IDLE_TIMEOUT", "5m", timedelta(minutes=5)),
+        "min_free_memory": ("IPYLTI_MIN_FREE_MEMORY", "2g", 2 << 30),
+        "max_age": ("IPYLTI_MAX_AGE", "none", None),
         "max_starting": ("IPYLTI_MAX_STARTING", "7", 7),
         "max_servers": ("IPYLTI_MAX_SERVERS", "70", 70),
         "start_timeout": ("IPYLTI_START_TIMEOUT", "9s", timedelta(seconds=9)),
         "egress": ("IPYLTI_EGRESS", "none", False),
         "secret": ("IPYLTI_SECRET", SECRET[::-1], SECRET[::-1]),
         "allow_private_platforms": ("IPYLTI_ALLOW_PRIVATE_PLATFORMS", "true", True),
+        "trust_new_deployments": ("IPYLTI_TRUST_NEW_DEPLOYMENTS", "true", True),
         "administrators_are_staff": ("IPYLTI_ADMINISTRATORS_ARE_STAFF", "true", True),
+        "key_lifetime": ("IPYLTI_KEY_LIFETIME", "30", timedelta(days=30)),
+        "keep_launches": ("IPYLTI_KEEP_LAUNCHES", "none", None),
+        "keep_submissions": ("IPYLTI_KEEP_SUBMISSIONS", "3650", timedelta(days=3650)),
+        "keep_workspaces": ("IPYLTI_KEEP_WORKSPACES", "400", timedelta(days=400)),
         "title": ("IPYLTI_TITLE", "Labs", "Labs"),
         "database_url": ("SQLALCHEMY_URL", "sqlite:///other.sqlite", "sqlite:///other.sqlite"),
         "redis_url": ("REDIS_SESSIONS_URL", "redis://127.0.0.1/9", "redis://127.0.0.1/9"),
     }
     variable, text, value = values[field]
     assert getattr(load(INI, {variable: text}), field) == value
+
+
+def test_the_usual_image_comes_first_under_its_title_if_it_has_one() -> None:
+    listed = "localhost/r  R\n\n  localhost/a  Python 3.13 \nlocalhost/bare"
+    found = load(INI | {"ipylti.image": "localhost/a", "ipylti.images": listed}, {}).images
+    assert [(each.reference, each.title) for each in found] == [
+        ("localhost/a", "Python 3.13"),
+        ("localhost/r", "R"),
+        ("localhost/bare", "localhost/bare"),
+    ]
+
+
+def test_an_image_may_have_limits_of_its_own() -> None:
+    listed = "localhost/r  memory=4g cpus=2.5  volume_size=none R = fun\nlocalhost/bare pids=64"
+    usual, r, bare = load(INI | {"ipylti.images": listed, "ipylti.volume_size": "3g"}, {}).images
+    assert (r.title, r.memory, r.cpus, r.pids, r.volume_size) == ("R = fun", 4 << 30, 2.5, usual.pids, None)
+    assert (bare.title, bare.memory, bare.pids, bare.volume_size) == (
+        "localhost/bare",
+        usual.memory,
+        64,
+        3 << 30,
+    )
+
+
+def test_the_usual_image_may_too() -> None:
+    (usual,) = loaded(image="localhost/a", images="localhost/a memory=2g Python", memory="1g").images
+    assert (usual.title, usual.memory) == ("Python", 2 << 30)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            "localhost/r memroy=2g R",
+            "localhost/r: memroy is none of the limits: memory, cpus, pids, volume_size",
+        ),
+        ("localhost/r memory=much R", "localhost/r: memory must be a size like 512m or 1g"),
+        ("localhost/r pids=2", "localhost/r: pids must be a whole number from 16 to 4194304"),
+    ],
+)
+def test_a_bad_limit_of_an_image_is_named(line: str, words: str) -> None:
+    assert complaint(INI | {"ipylti.images": line}) == f"ipylti.images: {words}"
+
+
+def test_an_image_is_listed_or_it_is_none() -> None:
+    told = loaded(image="localhost/a", images="localhost/r R")
+    found = [told.listed_image(each) for each in (None, "localhost/a", "localhost/r", "localhost/x")]
+    assert [each and each.reference for each in found] == ["localhost/a", "localhost/a", "localhost/r", None]
 
 
 def test_a_bad_value_in_the_environment_is_named_too() -> None:
@@ -304,6 +385,33 @@ def test_the_secret_of_the_demo_serves_nothing_but_the_demo() -> None:
     assert load(LOCAL | {"ipylti.secret": DEVELOPMENT_SECRET}, {}).secret == DEVELOPMENT_SECRET
     told = complaint(INI | {"ipylti.secret": DEVELOPMENT_SECRET})
     assert told.startswith("ipylti.secret: ")
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "changeme" * 4,
+        ("changeme" * 5)[:37],
+        "change-me-4f0c2d9b71e8a6534f0c2d9b",
+        "x" * 40,
+        "0123456789abcdef" * 2,
+        "abababababababababababababababac",
+        "Secret-of-our-university-42-0815-",
+        "correct-password-battery-staple-4711",
+    ],
+)
+def test_a_secret_that_can_be_guessed_is_none(secret: str) -> None:
+    told = complaint(INI | {"ipylti.secret": secret})
+    assert told.startswith("ipylti.secret: can be guessed")
+    assert secret not in told
+    assert load(LOCAL | {"ipylti.secret": secret}, {}).secret == secret
+
+
+@quick
+@given(st.binary(min_size=16, max_size=64))
+def test_a_secret_made_by_chance_is_one(chance: bytes) -> None:
+    digest = hashlib.sha256(chance).hexdigest()
+    assert loaded(secret=digest).secret == digest
 
 
 @pytest.mark.parametrize("host", ["tool.example", "127.0.0.1", "localhost.example", "notlocalhost"])

@@ -22,6 +22,7 @@ class Request:
     """As much of a request as the pages use."""
 
     locale_name = "en"
+    request_id = "r"
 
     def static_path(self, spec: str) -> str:
         return "/static/" + spec.removeprefix("ipylti:static/")
@@ -55,9 +56,12 @@ def status(state: str = "ready", **changes) -> dict:
         "progress": None,
         "bytes": None,
         "position": None,
+        "wait": None,
         "url": f"{NOTEBOOK}/_ipylti/enter?ticket=once&next=1" if state == "ready" else None,
         "extension": True if state == "ready" else None,
+        "ends_at": None,
         "error": None,
+        "notices": [],
         "submission": submission(),
     } | changes
 
@@ -85,7 +89,11 @@ def workbench(**changes) -> dict:
         "csrf_token": "csrf",
         "submit_url": "/submit/l1",
         "status_url": "/launches/l1/status",
+        "awake_url": "/launches/a/awake",
         "tab_url": "/launches/l1/tab",
+        "people_url": None,
+        "limits_url": None,
+        "session_token": None,
         "close_url": "https://lms.example/back",
         "notebook_origin": NOTEBOOK,
         "can_submit": True,
@@ -95,6 +103,34 @@ def workbench(**changes) -> dict:
 
 
 FAILED = {"code": "server.timeout", "message": "Your notebook didn't start in time.", "request_id": "r-1"}
+LAUNCH = {
+    "title": "Rain",
+    "course": "Data science",
+    "staff": True,
+    "csrf_token": "csrf",
+    "session_token": None,
+    "workbench_url": "/launches/a",
+    "people_url": "/launches/a/submissions",
+}
+
+
+def person(name, **changes):
+    """A row of the page of submissions."""
+    return {
+        "name": name,
+        "left": False,
+        "test_user": False,
+        "working_since": "2031-05-01T12:00:00+00:00",
+        "number": 2,
+        "submitted_at": "2031-05-01T12:00:00+00:00",
+        "late": True,
+        "delivery": "Your course didn't take it.",
+        "delivery_state": "failed",
+        "url": "/launches/a/submissions/1",
+        "resend_url": "/launches/a/submissions/1/resend",
+    } | changes
+
+
 PAGES = {
     "workbench": workbench(),
     "waking": {"awake_url": "/_ipylti/awake", "static_origin": TOOL, "status": status("queued")},
@@ -105,6 +141,83 @@ PAGES = {
         "code": "x",
         "request_id": "r",
         "close_url": None,
+    },
+    "selection": {
+        "course": "Data science",
+        "given": {"title": "Rain", "points": "10"},
+        "problems": {"points": "Give points."},
+        "copies": [],
+        "images": [],
+        "limits_offered": {"memory": [("536870912", "512 MiB")]},
+        "egress_offered": True,
+        "graded_offered": True,
+        "csrf_token": "csrf",
+        "session_token": None,
+    },
+    "limits": LAUNCH
+    | {
+        "given": {"memory": "1"},
+        "problems": {"memory": "Choose one of the amounts in the list."},
+        "offered": {"memory": [("536870912", "512 MiB")], "cpus": [("0.5", "0.5 cores"), ("1", "1 core")]},
+        "usual": {"memory": "1 GiB", "cpus": ""},
+        "software": "R",
+        "volume_size": "2 GiB",
+        "saved": True,
+        "save_url": "/launches/a/limits/save",
+    },
+    "people": LAUNCH
+    | {
+        "rows": [person("<b>Zoë</b>"), person("Layla", submitted_at=None, url=None), person("", left=True)],
+        "counted": 3,
+        "handed_in": 2,
+        "failed": 2,
+        "resend_all_url": "/launches/a/submissions/all/resend",
+        "roster_at": "2031-05-01T12:00:00+00:00",
+    },
+    "submission": LAUNCH
+    | {
+        "number": 2,
+        "person": "Zoë",
+        "submitted_at": "2031-05-01T12:00:00+00:00",
+        "late": True,
+        "frozen": True,
+        "digest": "a" * 64,
+        "size": 2048,
+        "files": 2000,
+        "entries": [
+            {"kind": "file", "size": 5, "path": "<i>.ipynb"},
+            {"kind": "folder", "size": None, "path": "d"},
+        ],
+        "delivery": "Your course didn't take it.",
+        "delivery_state": "failed",
+        "resend_url": "/launches/a/submissions/1/resend",
+    },
+    "returning": {"return_url": "https://lms.example/return?a=1", "jwt": "a.b.c", "chosen": True},
+    "leaving": {
+        "location": "https://lms.example/auth?state=s&nonce=n",
+        "state": "s",
+        "secret": "x",
+        "storage": "_parent",
+        "storage_origin": "https://lms.example",
+        "ticket_url": "/login/ticket",
+    },
+    "matching": {
+        "parked": "p",
+        "state": "s",
+        "storage": "_parent",
+        "storage_origin": "https://lms.example",
+        "match_url": "/launch/match",
+    },
+    "registration": {
+        "registered": {
+            "issuer": "https://lms.example",
+            "client_id": "client",
+            "deployment": "1",
+            "services": ["send scores"],
+            "missing": ["see who is in the course"],
+        },
+        "next_steps": ["Switch the tool on."],
+        "url": None,
     },
     "home": {"urls": [("Login URL", f"{TOOL}/login")]},
 }
@@ -127,7 +240,8 @@ def test_a_page_has_language_title_viewport_one_main_and_one_heading(render, nam
     assert page.html["lang"] == "en" and page.html["dir"] == "ltr"
     assert page.title.get_text(strip=True)
     assert page.find("meta", attrs={"name": "viewport"})
-    assert len(page.find_all("main")) == len(page.find_all("h1")) == 1
+    assert len(page.find_all("main")) == 1
+    assert len([each for each in page.find_all("h1") if not each.find_parent("template")]) == 1
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -350,6 +464,46 @@ def test_an_error_page_helps_and_can_be_traced(render):
 def test_an_error_page_needs_neither_hint_nor_way_back(render):
     page = render("error", title="t", message="m", code="c", request_id="r")
     assert not page.find("a")
+
+
+def test_an_error_page_may_have_a_line_for_the_shell(render):
+    page = render("error", **PAGES["error"], hint="Run this:", command=HOSTILE)
+    assert page.find("p", class_="command").code.get_text() == HOSTILE and page.select_one("button.copy")
+    assert [script["src"] for script in page.find_all("script")] == ["/static/copying.js"]
+    assert not render("error", **PAGES["error"]).find_all("script")
+
+
+def test_registering_says_what_came_of_it_and_what_is_left(render):
+    page = render("registration", **PAGES["registration"])
+    assert "The tool is registered" in seen(page) and "Switch the tool on." in seen(page)
+    assert "send scores" in seen(page) and "see who is in the course" in seen(page)
+
+
+def test_a_platform_need_not_tell_its_deployment_nor_allow_anything(render):
+    registered = PAGES["registration"]["registered"] | {"deployment": None, "services": [], "missing": []}
+    page = render("registration", **PAGES["registration"] | {"registered": registered})
+    assert "the first one that opens the tool" in seen(page) and "It may" not in seen(page)
+
+
+def test_what_a_platform_says_of_itself_is_text(render):
+    registered = {
+        "issuer": HOSTILE,
+        "client_id": HOSTILE,
+        "deployment": HOSTILE,
+        "services": [],
+        "missing": [],
+    }
+    page = render("registration", **PAGES["registration"] | {"registered": registered})
+    assert [each.get_text() for each in page.select("dd")] == [HOSTILE] * 3
+    assert len(page.find_all("script")) == len(
+        render("registration", **PAGES["registration"]).find_all("script")
+    )
+
+
+def test_an_invitation_that_is_opened_by_hand_says_where_to_paste_it(render):
+    page = render("registration", registered=None, url=f"{TOOL}/register?token={HOSTILE}")
+    assert page.select_one("dl.urls code").get_text() == f"{TOOL}/register?token={HOSTILE}"
+    assert "Moodle" in seen(page) and [button.get_text() for button in page.find_all("button")] == ["Copy"]
 
 
 def test_home_gives_the_addresses_to_administrators(render):

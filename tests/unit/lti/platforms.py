@@ -203,10 +203,10 @@ class MemoryLocks:
         self.names: list[str] = []
 
     @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
+    def __call__(self, name: str) -> Iterator[bool]:
         self.names.append(name)
         with self.locks.setdefault(name, threading.Lock()):
-            yield
+            yield True
 
 
 class MemoryRegistrations:

@@ -1,4 +1,4 @@
-"""What an attacker would try with a message: lti.md lines 6 to 16 and its list at the end."""
+"""What an attacker would try with a message: lti.md 6 to 16 and its list at the end."""
 
 import json
 import time
@@ -57,7 +57,7 @@ def test_a_header_that_is_no_object(tool: Tool, platform: FakePlatform, segment:
 
 
 def test_a_token_over_64_kib_is_not_parsed(tool: Tool, platform: FakePlatform) -> None:
-    """Line 7."""
+    """lti.md 7."""
     assert refused(tool, platform, filler="x" * 70_000) == "request.long"
     with pytest.raises(RefusedMessage) as refusal:
         id_token.verify("x" * 65_537, platform.registration, "nonce", tool.keyring, time.time())
@@ -70,7 +70,7 @@ def test_a_token_of_nearly_64_kib_passes(tool: Tool, platform: FakePlatform) -> 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", "", None, ["RS256"], {"a": 1}, 1])
 def test_no_signature(tool: Tool, platform: FakePlatform, algorithm: object) -> None:
-    """Line 8."""
+    """lti.md 8."""
     started = tool.login(platform)
     header = {"alg": algorithm, "kid": platform.kid}
     segments = [b64(json.dumps(part).encode()) for part in (header, platform.claims(started.nonce))]
@@ -83,7 +83,7 @@ def test_no_signature(tool: Tool, platform: FakePlatform, algorithm: object) -> 
 def test_the_public_key_as_a_shared_secret(
     tool: Tool, platform: FakePlatform, algorithm: str, encoding: str
 ) -> None:
-    """Line 8."""
+    """lti.md 8."""
     public = platform.key.public_key()
     secret = {
         "pem": public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
@@ -104,7 +104,7 @@ def test_the_public_key_as_a_shared_secret(
 
 @pytest.mark.parametrize("algorithm", ["RS384", "RS512", "PS256"])
 def test_another_algorithm_of_the_right_key(tool: Tool, platform: FakePlatform, algorithm: str) -> None:
-    """Line 8: the list has one entry."""
+    """lti.md 8: the list has one entry."""
     started = tool.login(platform)
     token = platform.sign(platform.claims(started.nonce), algorithm=algorithm)
     assert refused(tool, platform, token) == "message.algorithm"
@@ -121,7 +121,7 @@ def test_an_elliptic_curve_key(tool: Tool, platform: FakePlatform) -> None:
 def test_a_key_that_the_token_brings_along_is_not_used(
     tool: Tool, platform: FakePlatform, header: str
 ) -> None:
-    """Line 8."""
+    """lti.md 8."""
     stranger = rsa_key("stranger")
     value: Any = {
         "jwk": public_jwk(stranger, kid=platform.kid),
@@ -136,7 +136,7 @@ def test_a_key_that_the_token_brings_along_is_not_used(
 
 @pytest.mark.parametrize("header", ["jwk", "jku", "x5u", "x5t"])
 def test_such_a_header_does_not_hurt_a_good_token(tool: Tool, platform: FakePlatform, header: str) -> None:
-    """Line 8: never followed, and that is all."""
+    """lti.md 8: never followed, and that is all."""
     assert tool.launch(platform, headers={header: "https://evil.example/"}).sub == "person-1"
 
 
@@ -144,14 +144,14 @@ def test_such_a_header_does_not_hurt_a_good_token(tool: Tool, platform: FakePlat
     "more", [{"crit": ["exp"]}, {"crit": ["b64"], "b64": False}, {"b64": False}, {"crit": []}, {"crit": 1}]
 )
 def test_extensions_that_must_be_understood(tool: Tool, platform: FakePlatform, more: dict[str, Any]) -> None:
-    """Line 8."""
+    """lti.md 8."""
     header = json.dumps({"alg": "RS256", "kid": platform.kid, **more}).encode()
     assert refused(tool, platform, platform.sign_raw(b"{}", header)) == "message.header"
 
 
 @pytest.mark.parametrize("kid", ["", None, 1, ["lms-key-1"], {"kid": "lms-key-1"}])
 def test_a_kid_of_a_wrong_type(tool: Tool, platform: FakePlatform, kid: object) -> None:
-    """Line 8."""
+    """lti.md 8."""
     header = json.dumps({"alg": "RS256", "kid": kid}).encode()
     assert refused(tool, platform, platform.sign_raw(b"{}", header)) == "message.kid"
 
@@ -160,13 +160,13 @@ def test_a_kid_of_a_wrong_type(tool: Tool, platform: FakePlatform, kid: object) 
     "kid", ["../../lms-key-1", "lms-key-1' OR 1=1", "LMS-KEY-1", "/dev/null", "__class__"]
 )
 def test_a_kid_is_a_look_up_and_nothing_else(tool: Tool, platform: FakePlatform, kid: str) -> None:
-    """Line 8."""
+    """lti.md 8."""
     assert refused(tool, platform, headers={"kid": kid}) == "message.key"
 
 
 @pytest.mark.parametrize("place", ["header", "payload", "deep"])
 def test_duplicate_keys(tool: Tool, platform: FakePlatform, place: str) -> None:
-    """Line 7: PyJWT would take the last."""
+    """lti.md 7: PyJWT would take the last."""
     started = tool.login(platform)
     claims = json.dumps(platform.claims(started.nonce))
     payload, header = claims, json.dumps({"alg": "RS256", "kid": platform.kid})
@@ -188,7 +188,7 @@ def test_duplicate_keys(tool: Tool, platform: FakePlatform, place: str) -> None:
      '{"a": 1}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"a": "\xed\xa0\x80"}'],
 )  # fmt: skip
 def test_a_payload_that_is_no_strict_json_object(tool: Tool, platform: FakePlatform, payload: bytes) -> None:
-    """Line 7."""
+    """lti.md 7."""
     assert refused(tool, platform, platform.sign_raw(payload)) == "message.malformed"
 
 
@@ -198,7 +198,7 @@ def test_a_payload_that_is_no_strict_json_object(tool: Tool, platform: FakePlatf
     ["sub", "name", LTI + "resource_link", LTI + "roles", LTI + "custom", "https://x.example/unknown"],
 )
 def test_nul_and_lone_surrogates(tool: Tool, platform: FakePlatform, text: str, where: str) -> None:
-    """Line 13: refused here, not by the database."""
+    """lti.md 13: refused here, not by the database."""
     value: Any = {
         LTI + "resource_link": {"id": "link-1", "title": text},
         LTI + "roles": [text],
@@ -423,7 +423,7 @@ def test_an_unknown_state(tool: Tool, platform: FakePlatform, state: str) -> Non
 
 
 def test_two_frames_on_one_page(tool: Tool, platform: FakePlatform) -> None:
-    """Line 5: their logins overlap, and both get in."""
+    """lti.md 5: their logins overlap, and both get in."""
     first, second = tool.login(platform), tool.login(platform)
     cookies = {**first.cookies, **second.cookies}
     for started in (second, first):
@@ -432,7 +432,7 @@ def test_two_frames_on_one_page(tool: Tool, platform: FakePlatform) -> None:
 
 
 def test_without_the_store_no_launch(tool: Tool, platform: FakePlatform) -> None:
-    """Line 12: no Redis, no launch."""
+    """lti.md 12: no Redis, no launch."""
 
     class Down(MemorySingleUse):
         def take(self, key: str) -> dict[str, Any] | None:
@@ -501,7 +501,7 @@ def test_other_fields_are_ignored(tool: Tool, platform: FakePlatform) -> None:
     ],
 )
 def test_a_platforms_error_is_told_apart(tool: Tool, error: str, code: str) -> None:
-    """Line 6."""
+    """lti.md 6."""
     params = [("error", error), ("error_description", "no\nway\x1b[0m " + "x" * 9000), ("state", "s")]
     params = [(name, value[:8000]) for name, value in params]
     with pytest.raises(PlatformRefused) as refusal:
@@ -518,12 +518,12 @@ def test_a_platforms_error_is_told_apart(tool: Tool, error: str, code: str) -> N
     "deployment", ["deployment-of-other", "DEPLOYMENT-1", "deployment-1 ", "deployment-2", "x" * 256]
 )
 def test_another_deployment(tool: Tool, platform: FakePlatform, deployment: str) -> None:
-    """Line 13: known for this client, case-sensitive."""
+    """lti.md 13: known for this client, case-sensitive."""
     assert refused(tool, platform, deployment_id=deployment) == "message.deployment"
 
 
 def test_a_known_deployment_that_the_login_did_not_hint_at(tool: Tool, platform: FakePlatform) -> None:
-    """Line 3."""
+    """lti.md 3."""
     started = tool.login(platform, lti_deployment_id="deployment-1")
     with pytest.raises(RefusedMessage) as refusal:
         token = platform.sign(platform.claims(started.nonce, deployment_id="Deployment-2"))
@@ -550,7 +550,7 @@ def test_a_known_deployment_that_the_login_did_not_hint_at(tool: Tool, platform:
     ],
 )
 def test_a_target_that_is_not_ours(tool: Tool, platform: FakePlatform, target: str) -> None:
-    """Line 14."""
+    """lti.md 14."""
     assert refused(tool, platform, target_link_uri=target) in ("message.target", "message.claim")
 
 
@@ -560,7 +560,7 @@ def test_a_target_that_is_not_ours(tool: Tool, platform: FakePlatform, target: s
                "https://tool.example:99999/launch", "https://[::1/launch"],
 )  # fmt: skip
 def test_a_target_that_is_no_url(tool: Tool, platform: FakePlatform, target: object) -> None:
-    """Line 14."""
+    """lti.md 14."""
     assert refused(tool, platform, target_link_uri=target) == "message.claim"
 
 
@@ -570,7 +570,7 @@ def test_a_target_of_ours_with_a_query(tool: Tool, platform: FakePlatform) -> No
 
 
 def test_the_logins_target_does_not_count(tool: Tool, platform: FakePlatform) -> None:
-    """Line 14: from the signed claim only."""
+    """lti.md 14: from the signed claim only."""
     started = tool.login(platform, target_link_uri="https://evil.example/")
     token = platform.sign(platform.claims(started.nonce))
     message = tool.receive(started.state, token, started.cookies)
@@ -620,14 +620,14 @@ NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
     ],
 )
 def test_claims_of_a_wrong_type(tool: Tool, platform: FakePlatform, claim: str, value: object) -> None:
-    """Line 13: all claims are type-checked."""
+    """lti.md 13: all claims are type-checked."""
     changes = {claim: value, "launch_presentation": GONE} if claim == "locale" else {claim: value}
     assert refused(tool, platform, **changes) in ("message.claim", "message.resource_link")
 
 
 @pytest.mark.parametrize("claim", ["sub", "resource_link", "context"])
 def test_ids_over_255_characters(tool: Tool, platform: FakePlatform, claim: str) -> None:
-    """Line 13."""
+    """lti.md 13."""
     for length, good in ((255, True), (256, False)):
         value: Any = "x" * length if claim == "sub" else {"id": "x" * length}
         if good:

@@ -1,6 +1,19 @@
-"""Canvas' configuration: lti.md line 37."""
+"""Canvas' configuration: lti.md 37."""
 
+import json
+from typing import Any
+
+import pytest
+
+from ipylti.lti import claims
 from ipylti.lti.canvas import canvas_configuration
+from ipylti.lti.dynamic_registration import PLACEMENTS as REGISTERED
+
+
+def placements(made: dict[str, Any]) -> list[dict[str, Any]]:
+    [extension] = made["extensions"]
+    found: list[dict[str, Any]] = extension["settings"]["placements"]
+    return found
 
 
 def test_the_configuration() -> None:
@@ -26,7 +39,7 @@ def test_the_configuration() -> None:
 
 
 def test_the_custom_fields_ask_for_dates_and_histories() -> None:
-    """Lines 19 and 21."""
+    """lti.md 19 and 21."""
     fields = canvas_configuration("https://tool.example", "t", "d")["custom_fields"]
     assert set(fields.values()) == {
         "$ResourceLink.available.startDateTime",
@@ -36,3 +49,44 @@ def test_the_custom_fields_ask_for_dates_and_histories() -> None:
         "$Context.id.history",
         "$ResourceLink.id.history",
     }
+
+
+@pytest.mark.parametrize("placement", ["assignment_selection", "link_selection"])
+def test_what_is_put_into_a_course_is_chosen_by_deep_linking(placement: str) -> None:
+    """lti.md 25 and 37: by a message of its own, to the one redirect URI."""
+    (found,) = [
+        each
+        for each in placements(canvas_configuration("https://tool.example", "Notebooks", "d"))
+        if each["placement"] == placement
+    ]
+    assert found == {
+        "placement": placement,
+        "message_type": "LtiDeepLinkingRequest",
+        "target_link_uri": "https://tool.example/launch",
+        "text": "Notebooks",
+    }
+
+
+def test_it_says_the_same_as_a_registration() -> None:
+    """lti.md 35 and 37."""
+    made = canvas_configuration("https://tool.example", "t", "d")
+    told = {(each["message_type"], each["placement"]) for each in placements(made)}
+    assert told == {(kind, place) for kind, places in REGISTERED["canvas"].items() for place in places}
+    assert made["scopes"] == list(claims.SCOPES)
+    assert made["custom_fields"] == dict(claims.CUSTOM_FIELDS)
+
+
+def test_an_assignments_id_is_not_asked_for() -> None:
+    """lti.md 21 and 37: it stands on the link that Deep Linking made; a field of the tool would hide it."""
+    fields = canvas_configuration("https://tool.example", "t", "d")["custom_fields"]
+    assert claims.CUSTOM_ASSIGNMENT not in fields
+    assert all(name == name.lower() for name in fields)
+
+
+def test_it_is_json_and_nobody_changes_it_for_others() -> None:
+    made = canvas_configuration("https://tool.example", "Ünit <b>", "d")
+    assert json.loads(json.dumps(made)) == made
+    made["custom_fields"].clear()
+    made["scopes"].clear()
+    again = canvas_configuration("https://tool.example", "t", "d")
+    assert again["custom_fields"] and again["scopes"]

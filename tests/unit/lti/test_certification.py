@@ -90,7 +90,7 @@ def test_refused_no_resource_link(tool: Tool, platform: FakePlatform, value: obj
 
 @pytest.mark.parametrize("value", [GONE, None, "", 5, ["person-1"]])
 def test_refused_no_sub(tool: Tool, platform: FakePlatform, value: object) -> None:
-    """Also line 17: an anonymous launch has nobody to keep work for."""
+    """lti.md 17: an anonymous launch has nobody to keep work for."""
     assert code_of(lambda: tool.launch(platform, sub=value)) == "message.no_sub"
 
 
@@ -140,7 +140,7 @@ def test_passed(tool: Tool, platform: FakePlatform, who: str, case: str) -> None
 
 @pytest.mark.parametrize("roles", [[""], [], ["http://example.org/unknown"], ["", LEARNER, LEARNER]])
 def test_passed_with_roles_that_say_nothing(tool: Tool, platform: FakePlatform, roles: list[str]) -> None:
-    """Line 16: they grant nothing and break nothing."""
+    """lti.md 16: they grant nothing and break nothing."""
     assert not tool.launch(platform, roles=roles).roles.staff
 
 

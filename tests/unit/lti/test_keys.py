@@ -1,4 +1,4 @@
-"""The tool's own keys: lti.md line 36."""
+"""The tool's own keys: lti.md 36."""
 
 import base64
 import hashlib
@@ -97,6 +97,23 @@ def test_rotating_again_within_the_day_changes_nothing() -> None:
 def test_an_end_that_is_set_stays() -> None:
     known = [key("older", NOW - 30 * DAY, NOW + DAY), key("old", NOW - DAY)]
     assert [each.kid for each in keys.rotate(known, NOW)[1:]] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("known", "due"),
+    [
+        ([key("old", NOW - 90 * DAY - HOUR)], True),
+        ([key("old", NOW - 90 * DAY)], False),
+        ([key("old", NOW - 90 * DAY - HOUR), key("next", NOW + HOUR)], False),
+        ([key("older", NOW - 200 * DAY, NOW + DAY), key("now", NOW - 89 * DAY)], False),
+        ([key("older", NOW - 200 * DAY, NOW + DAY), key("now", NOW - 91 * DAY)], True),
+        ([key("gone", NOW - 200 * DAY, NOW - DAY)], False),
+        ([key("first", NOW + HOUR)], False),
+        ([], False),
+    ],
+)
+def test_a_key_is_replaced_when_it_has_signed_long_enough(known: list[ToolKey], due: bool) -> None:
+    assert keys.is_due(known, NOW, 90 * DAY) is due
 
 
 def test_at_any_moment_of_many_rotations_the_signing_key_was_published_for_a_day(

@@ -1,8 +1,11 @@
-"""Platforms' key sets: lti.md line 9."""
+"""Platforms' key sets: lti.md 9."""
 
+import contextlib
 import json
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -175,6 +178,83 @@ def test_many_threads_fetch_once(lms: Lms) -> None:
     assert lms.asked == 1
     assert None not in found
     assert len(set(locks.names)) == 1
+
+
+@pytest.fixture
+def hanging(lms: Lms) -> Iterator[threading.Event]:
+    """The platform takes requests and does not answer, until the event is set; or the test is over."""
+    free = threading.Event()
+
+    def hang() -> Answer:
+        assert free.wait(60)
+        raise OutgoingError("no answer", code="http.timeout")
+
+    lms.answer = hang
+    yield free
+    free.set()
+
+
+def asking(keys: PlatformKeys, kid: str = "one") -> "Future[object]":
+    """Ask for a key in a thread of its own."""
+    pool = ThreadPoolExecutor(1)
+    future: Future[object] = pool.submit(keys.find, URL, kid)
+    pool.shutdown(wait=False)
+    return future
+
+
+def begun(lms: Lms, times: int) -> None:
+    """Wait until the platform has been asked so often."""
+    until = time.monotonic() + 30
+    while lms.asked < times:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_platform_that_hangs_takes_one_thread_and_no_more(
+    lms: Lms, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are told so at once, or soon; by the first answer, whatever it is, all are free."""
+    monkeypatch.setattr(keysets, "PATIENCE", 0.1)
+    keys = lms.process()
+    first = asking(keys)
+    begun(lms, 1)
+    for other in [asking(keys) for _ in range(8)]:
+        with pytest.raises(PlatformUnreachable):
+            other.result(30)
+    assert (first.done(), lms.asked) == (False, 1)
+    hanging.set()
+    with pytest.raises(PlatformUnreachable):
+        first.result(30)
+
+
+def test_what_is_remembered_serves_while_a_platform_hangs(
+    lms: Lms, hanging: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a set that is due to be fetched anew one launch waits, and no other, not even a moment."""
+    monkeypatch.setattr(keysets, "PATIENCE", 1000.0)
+    answer, lms.answer = lms.answer, Lms().answer
+    keys = lms.process()
+    assert keys.find(URL, "one") is not None
+    lms.answer = answer
+    lms.now += 3601
+    first = asking(keys)
+    begun(lms, 2)
+    for _ in range(8):
+        assert keys.find(URL, "one") is not None
+    assert (first.done(), lms.asked) == (False, 2)
+    hanging.set()
+    assert first.result(30) is not None
+
+
+def test_another_process_that_takes_long_is_not_waited_for(lms: Lms) -> None:
+    """Nor is the platform asked once more beside it; a key that is remembered serves."""
+    keys = lms.process()
+    assert keys.find(URL, "one") is not None
+    busy = lms.process(locks=lambda _: contextlib.nullcontext())
+    lms.cache.values.clear()
+    with pytest.raises(PlatformUnreachable):
+        busy.find(URL, "one")
+    assert lms.asked == 1
 
 
 def test_the_shared_record_outlives_an_outage(lms: Lms) -> None:

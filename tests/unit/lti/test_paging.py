@@ -1,4 +1,4 @@
-"""Pages: lti.md line 31."""
+"""Pages: lti.md 31."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Custom parameters, dates, return URL, histories: lti.md lines 17 to 21."""
+"""Custom parameters, dates, return URL, histories: lti.md 17 to 21."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,20 +15,20 @@ def custom(values: dict[str, Any]) -> dict[str, str]:
 
 
 def test_custom_parameters_are_strings_or_integers() -> None:
-    """Line 18."""
+    """lti.md 18."""
     values = {"a": "1", "b": 2, "c": -3, "d": "", "e": "ü $"}
     assert custom(values) == {"a": "1", "b": "2", "c": "-3", "d": "", "e": "ü $"}
 
 
 @pytest.mark.parametrize("value", [None, True, 1.5, [], ["x"], {}, {"a": "b"}])
 def test_a_custom_parameter_of_another_type_counts_as_absent(value: object) -> None:
-    """Line 18."""
+    """lti.md 18."""
     assert custom({"a": value, "b": "stays"}) == {"b": "stays"}
 
 
 @pytest.mark.parametrize("value", ["$ResourceLink.id.history", "$", "$5"])
 def test_an_unsubstituted_variable_counts_as_absent(value: str) -> None:
-    """Line 18."""
+    """lti.md 18."""
     assert custom({"a": value}) == {}
 
 
@@ -46,7 +46,7 @@ def test_an_unsubstituted_variable_counts_as_absent(value: str) -> None:
     ],
 )
 def test_dates(text: str, moment: datetime) -> None:
-    """Line 19."""
+    """lti.md 19."""
     dates = parts.dates({claims.CUSTOM_DUE_AT: text, claims.CUSTOM_AVAILABLE_UNTIL: text})
     assert dates == parts.Dates(due_at=moment, available_until=moment)
 
@@ -56,14 +56,14 @@ def test_dates(text: str, moment: datetime) -> None:
     ["", "never", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00", "1e9", "2031-13-01", ",,,"],
 )
 def test_a_date_that_is_none_breaks_nothing(text: str) -> None:
-    """Line 19."""
+    """lti.md 19."""
     assert parts.dates({claims.CUSTOM_DUE_AT: text}) is None
 
 
 def test_canvas_own_due_date_serves_where_the_standard_one_is_not_filled_in(
     tool: Tool, platform: FakePlatform
 ) -> None:
-    """Line 19."""
+    """lti.md 19."""
     given = {
         "ipylti_due_at": "$ResourceLink.submission.endDateTime",
         "ipylti_canvas_due_at": "2031-05-01T12:00:00Z",
@@ -98,7 +98,7 @@ def test_without_dates(tool: Tool, platform: FakePlatform) -> None:
     ],
 )
 def test_only_a_web_url_is_returned_to(tool: Tool, platform: FakePlatform, url: str, kept: bool) -> None:
-    """Line 20."""
+    """lti.md 20."""
     message = tool.launch(platform, launch_presentation={"return_url": url})
     assert message.return_url == (url if kept else None)
 
@@ -123,19 +123,19 @@ def test_the_locale_of_the_person_serves_where_the_presentation_has_none(
     ],
 )
 def test_the_return_link_keeps_its_query(url: str, link: str) -> None:
-    """Line 20."""
+    """lti.md 20."""
     assert parts.return_link(url, message="Bye & thanks") == link
 
 
 def test_the_return_link_for_an_error() -> None:
-    """Line 20."""
+    """lti.md 20."""
     link = parts.return_link("https://lms.example/", error="Sorry")
     assert link == "https://lms.example/?lti_errormsg=Sorry"
     assert parts.return_link("https://lms.example/?a") == "https://lms.example/?a"
 
 
 def test_histories_of_copies(tool: Tool, platform: FakePlatform) -> None:
-    """Line 21."""
+    """lti.md 21."""
     given = {
         "ipylti_context_history": "course-9, course-8,",
         "ipylti_link_history": "$ResourceLink.id.history",
@@ -147,7 +147,7 @@ def test_histories_of_copies(tool: Tool, platform: FakePlatform) -> None:
 
 
 def test_a_test_user_is_told_apart(tool: Tool, platform: FakePlatform) -> None:
-    """Line 17."""
+    """lti.md 17."""
     test_user = "http://purl.imsglobal.org/vocab/lti/system/person#TestUser"
     message = tool.launch(platform, roles=[LEARNER, test_user])
     assert message.test_user

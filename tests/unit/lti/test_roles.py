@@ -1,4 +1,4 @@
-"""Roles: lti.md lines 16 and 17."""
+"""Roles: lti.md 16 and 17."""
 
 import pytest
 
@@ -105,7 +105,7 @@ def test_a_setting_lets_administrators_be_staff_and_nobody_else(role: str, staff
     ],
 )
 def test_test_users(role: str, test_user: bool) -> None:
-    """Line 17. They keep what else they are."""
+    """lti.md 17. They keep what else they are."""
     found = roles.parse([role, f"{CONTEXT}#Learner"])
     assert (found.test_user, found.learner) == (test_user, True)
 

@@ -1,7 +1,8 @@
-"""Line items and scores: lti.md lines 27 to 30 and 32."""
+"""Line items and scores: lti.md 27, 28, 29, 30 and 32."""
 
 import threading
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -87,8 +88,16 @@ def test_a_registration_can_want_submitted_instead() -> None:
     assert said["gradingProgress"] == "PendingManual"
 
 
+def test_a_gradebook_that_shows_nothing_else_gets_a_comment() -> None:
+    """lti.md 29: Moodle keeps nothing else of a score without points."""
+    submitted = datetime(2031, 4, 29, 23, 5, tzinfo=timezone(timedelta(hours=2)))
+    said = scores.handed_in("p", submitted, WHEN, preset("moodle")).as_json()
+    assert said["comment"] == "Handed in 2031-04-29 21:05 UTC"
+    assert "scoreGiven" not in said
+
+
 def test_canvas_is_told_of_a_submission_and_to_keep_the_grade() -> None:
-    """Line 32."""
+    """lti.md 32."""
     url = "https://tool.example/launch?submission=1"
     said = scores.handed_in("p", WHEN, WHEN, preset("canvas"), url).as_json()
     assert said["https://canvas.instructure.com/lti/submission"] == {
@@ -100,6 +109,18 @@ def test_canvas_is_told_of_a_submission_and_to_keep_the_grade() -> None:
         "submitted_at": "2031-05-01T12:00:00.123Z",
     }
     assert "scoreGiven" not in said
+
+
+def test_nobody_makes_a_line_item_beside_somebody_who_looks_for_it(
+    services: Services, platform: FakePlatform
+) -> None:
+    """lti.md 27: under a lock; who does not get it in time comes again."""
+    tokens = AccessTokens(services.http, MemoryCache(), Signer())
+    client = Scores(services.http, tokens, lambda _: nullcontext())
+    with pytest.raises(ServiceError) as raised:
+        find(client, platform)
+    assert (raised.value.code, raised.value.retry) == ("lineitem.busy", True)
+    assert services.asked == []
 
 
 def test_canvas_without_a_url_to_show() -> None:
@@ -167,7 +188,7 @@ def test_each_timestamp_is_a_second_later_at_least() -> None:
 def test_scores_go_onto_the_path_before_the_query(
     client: Scores, services: Services, platform: FakePlatform, line_item: str, url: str
 ) -> None:
-    """Line 27: Moodle's line items have a query."""
+    """lti.md 27: Moodle's line items have a query."""
     services.posts[url.split("?")[0].removeprefix("https://lms.example")] = lambda _: answer(None, 204)
     client.post(platform.registration, line_item, score(), ALL)
     request = services.asked[-1]
@@ -190,7 +211,7 @@ def test_scores_go_onto_the_path_before_the_query(
 def test_a_grade_that_stands_is_known(
     client: Scores, services: Services, platform: FakePlatform, results: list[Any], graded: bool
 ) -> None:
-    """Line 29: the filter is repeated here, since not every platform knows it."""
+    """lti.md 29: the filter is repeated here, since not every platform knows it."""
     services.gets["/items/1/results"] = lambda _: answer(results)
     scopes = ALL | {SCOPE + "result.readonly"}
     line_item = f"{ITEMS}/1?type_id=7"
@@ -209,7 +230,7 @@ def test_without_the_scope_for_results_nothing_is_asked(
 
 
 def test_a_token_for_scores_only(client: Scores, services: Services, platform: FakePlatform) -> None:
-    """Line 26: only what the launch offered, and no more than is needed."""
+    """lti.md 26: only what the launch offered, and no more than is needed."""
     services.posts["/items/1/scores"] = lambda _: answer({}, 200)
     client.post(platform.registration, f"{ITEMS}/1", score(), ALL)
     assert services.named("/token")[0].content["scope"] == SCOPE + "score"
@@ -225,7 +246,7 @@ def test_a_scope_that_the_launch_did_not_offer_is_not_asked_for(
 
 
 def test_a_refused_token_is_renewed_once(client: Scores, services: Services, platform: FakePlatform) -> None:
-    """Line 30."""
+    """lti.md 30."""
     services.tokens = [
         answer({"access_token": token, "token_type": "Bearer", "expires_in": 3600})
         for token in ("old", "new")
@@ -240,7 +261,7 @@ def test_a_refused_token_is_renewed_once(client: Scores, services: Services, pla
 
 
 def test_a_second_401_is_an_answer(client: Scores, services: Services, platform: FakePlatform) -> None:
-    """Line 30."""
+    """lti.md 30."""
     services.posts["/items/1/scores"] = lambda _: answer(None, 401)
     with pytest.raises(ServiceError) as error:
         client.post(platform.registration, f"{ITEMS}/1", score(), ALL)
@@ -278,7 +299,7 @@ def test_what_a_refusal_means(
     retry: bool,
     after: float | None,
 ) -> None:
-    """Line 30."""
+    """lti.md 30."""
     services.posts["/items/1/scores"] = lambda _: said
     with pytest.raises(ServiceError) as error:
         client.post(platform.registration, f"{ITEMS}/1", score(), ALL)
@@ -300,7 +321,7 @@ def test_what_a_refusal_means(
 def test_no_answer(
     client: Scores, services: Services, platform: FakePlatform, code: str, retry: bool
 ) -> None:
-    """Line 30."""
+    """lti.md 30."""
 
     def fail(_: Request) -> Answer:
         raise OutgoingError("no", code=code)
@@ -431,7 +452,7 @@ def test_two_at_once_make_one(platform: FakePlatform) -> None:
 def test_a_line_item_that_is_gone_is_looked_for_again(
     client: Scores, services: Services, platform: FakePlatform
 ) -> None:
-    """Line 30: 404."""
+    """lti.md 30: 404."""
     gone = f"{ITEMS}/3"
     services.gets["/items"] = lambda _: answer([item(3), item(4)])
     assert find(client, platform, line_item=gone, gone=gone) == f"{ITEMS}/4"

@@ -1,4 +1,4 @@
-"""When to ask a platform again: lti.md line 30."""
+"""When to ask a platform again: lti.md 30."""
 
 from datetime import UTC, datetime
 

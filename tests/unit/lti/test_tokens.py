@@ -1,4 +1,4 @@
-"""Access tokens: lti.md line 26."""
+"""Access tokens: lti.md 26."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -208,7 +208,7 @@ def test_the_manifest_is_what_its_description_says(source):
         b"d 0755 0 - %FF\n",
     ]
     assert list(copier.manifest(raw(source))) == lines
-    assert copier.digest(raw(source)) == hashlib.sha256(b"".join(lines)).hexdigest()
+    assert copier.digest(raw(source)) == (hashlib.sha256(b"".join(lines)).hexdigest(), lines)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,24 @@ def run(*words, BEAT="0.5"):
 def test_the_program_says_what_it_copied(source, target):
     (source / "a").write_bytes(b"x" * 100)
     assert run(source, target, "plain", 60)[-1] == "copied 100 1 -"
-    assert run(source, target, "digest", 60)[-1] == f"copied 100 1 {copier.digest(raw(source))}"
+    assert run(source, target, "digest", 60)[-1] == f"copied 100 1 {copier.digest(raw(source))[0]}"
+
+
+def test_the_program_tells_the_manifests_first_lines(source, target):
+    """Each in one line of ASCII, whatever a name is made of."""
+    (source / "a b\nentry f 0600 0 - c").write_bytes(b"x" * 100)
+    (source / "d").mkdir()
+    lines = [line for line in run(source, target, "digest", 60) if line.startswith("entry ")]
+    assert lines == [f"entry {line.decode().strip()}" for line in copier.manifest(raw(source))]
+    assert lines[0].endswith(" a%20b%0Aentry%20f%200600%200%20-%20c")
+
+
+@pytest.mark.parametrize(("limit", "told"), [("TOLD", 3), ("TOLD_BYTES", 3 * 85)])
+def test_not_more_than_so_much_is_told(source, monkeypatch, limit, told):
+    for number in range(7):
+        (source / f"file{number}").write_text("x")
+    monkeypatch.setattr(copier, limit, told)
+    assert len(copier.digest(raw(source))[1]) == 3
 
 
 def test_the_program_says_that_there_is_nothing(source, target):
@@ -304,7 +321,11 @@ def test_progress_goes_up_to_the_whole(source, target):
     with open(source / "big", "wb") as file:
         for _ in range(128):
             file.write(os.urandom(1 << 20))
-    *progress, last = run(source, target, "digest", 60, BEAT="0.01")
+    *lines, last = run(source, target, "digest", 60, BEAT="0.01")
+    # Progress goes on being told while the copy is hashed and its entries are.
+    (entry,) = [line for line in lines if line.startswith("entry ")]
+    progress = [line for line in lines if line != entry]
+    assert entry.startswith("entry f 0")
     assert last.startswith(f"copied {128 << 20} 1 ")
     seen = [tuple(map(int, line.removeprefix("progress ").split())) for line in progress]
     assert {total for _, total in seen} == {128 << 20}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import ipaddress
+import json
 
 import pytest
 
@@ -27,9 +28,9 @@ SPEC = ServerSpec(
 )
 
 
-def server(controllers=ALL, **changes):
+def server(controllers=ALL, slirp=True, **changes):
     spec = dataclasses.replace(SPEC, **changes)
-    return isolation.server_body(spec, entrypoint="web", tls=False, controllers=controllers)
+    return isolation.server_body(spec, entrypoint="web", tls=False, controllers=controllers, slirp=slirp)
 
 
 def copy(controllers=ALL, digest=False, limit=60.0, source="ipylti-base-def567"):
@@ -42,8 +43,25 @@ def test_no_container_gets_more_than_its_image(body):
     assert body["no_new_privileges"] is True
     assert body["privileged"] is False
     assert body["restart_policy"] == "no"
-    for key in ("mounts", "devices", "security_opt", "pidns", "ipcns", "userns", "seccomp_profile_path"):
+    assert body["seccomp_profile_path"] == str(isolation.SECCOMP)
+    for key in ("mounts", "devices", "security_opt", "pidns", "ipcns", "userns"):
         assert key not in body
+
+
+def test_what_is_not_allowed_by_name_does_not_exist():
+    profile = json.loads(isolation.SECCOMP.read_text())
+    assert (profile["defaultAction"], profile["defaultErrno"]) == ("SCMP_ACT_ERRNO", "ENOSYS")
+    assert all("subArchitectures" not in entry for entry in profile["archMap"])
+    allowed, conditional, refused = set(), set(), set()
+    for rule in profile["syscalls"]:
+        kinds = {"SCMP_ACT_ERRNO": refused}
+        (conditional if "args" in rule else kinds.get(rule["action"], allowed)).update(rule["names"])
+    assert not allowed & refused
+    assert not allowed & conditional
+    assert conditional == {"clone", "personality", "socket"}
+    assert {"mount", "unshare", "setns", "keyctl", "add_key", "bpf", "open_by_handle_at"} <= refused
+    assert not {"clone3", "io_uring_setup", "socketcall"} & allowed
+    assert {"ptrace", "mknod", "execve"} <= allowed  # debuggers, named pipes
 
 
 def test_a_server_is_asked_for_as_the_design_says():
@@ -51,13 +69,26 @@ def test_a_server_is_asked_for_as_the_design_says():
     assert body["name"] == "ipylti-server-abc234"
     assert body["user"] == "1000"
     assert "cap_add" not in body
-    assert body["netns"] == {"nsmode": "private"}
+    assert body["netns"] == {"nsmode": "slirp4netns"}
     assert "Networks" not in body
     assert body["portmappings"] == [
         {"container_port": 8888, "host_ip": "127.0.0.1", "host_port": 0, "protocol": "tcp"}
     ]
     assert body["volumes"] == [{"Name": TAKE.name, "Dest": "/home/jovyan/work", "Options": ["nocopy"]}]
     assert body["log_configuration"] == {"driver": "k8s-file", "size": 1 << 20}
+
+
+def test_with_egress_no_clouds_metadata_is_reached_nor_the_hosts_loopback():
+    (options,) = server()["network_options"].values()
+    told = dict(option.split("=") for option in options)
+    assert ipaddress.ip_address("169.254.169.254") in ipaddress.ip_network(told["cidr"])
+    assert (told["enable_ipv6"], told["allow_host_loopback"]) == ("false", "false")
+
+
+def test_an_engine_without_slirp4netns_chooses_by_itself():
+    body = server(slirp=False)
+    assert body["netns"] == {"nsmode": "private"}
+    assert "network_options" not in body
 
 
 def test_without_egress_a_server_is_in_an_internal_network_of_its_own_and_in_no_other():

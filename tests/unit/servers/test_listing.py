@@ -65,6 +65,8 @@ def test_a_list_and_a_closer_look_say_the_same(listing_entry, inspect_entry, exp
 
 
 def test_a_closer_look_tells_that_memory_ran_out():
+    killed = inspected("exited", ExitCode=137, OOMKilled=True) | {"HostConfig": {"Memory": 1 << 30}}
+    assert (listing.inspected(killed).out_of_memory, listing.inspected(killed).memory) == (True, 1 << 30)
     assert listing.inspected(inspected("exited", ExitCode=137, OOMKilled=True)).out_of_memory
 
 

@@ -56,7 +56,7 @@ def engine(monkeypatch):
 @pytest.fixture
 def spawner(engine):
     made = PodmanSpawner("unix:///nowhere/podman.sock")
-    made.engine = made.containers.engine = engine
+    made.engine = made.containers.engine = made.networks.engine = engine
     return made
 
 
@@ -144,15 +144,24 @@ def test_the_list_is_looked_at_closer_only_where_memory_may_have_run_out(spawner
         listed("exited", ExitCode=1) | {"Id": "c2"},
         listed("exited", ExitCode=137) | {"Id": "c3"},
         listed("exited", ExitCode=137) | {"Id": "c4"},
-        listed("exited", Labels={"io.ipylti.kind": "copy"}) | {"Id": "c5"},
+        listed("exited", ExitCode=137) | {"Id": "c5"},
+        listed("exited", Labels={"io.ipylti.kind": "copy"}) | {"Id": "c6"},
     ]
     engine.script |= {
         ("get", "/containers/json"): [answer(200, entries)],
         ("get", "/containers/c3/json"): [found("exited", OOMKilled=True)],
         ("get", "/containers/c4/json"): [answer(404)],
+        # Found by its name, and removed before it was read.
+        ("get", "/containers/c5/json"): [said(500, "container c5 does not exist: no such container")],
     }
-    assert [status.out_of_memory for status in spawner.servers("i")] == [False, False, True, False]
-    assert len(engine.asked) == 3
+    assert [status.out_of_memory for status in spawner.servers("i")] == [False, False, True, False, False]
+    assert len(engine.asked) == 4
+
+
+def test_a_container_that_cannot_be_looked_at_is_not_taken_for_none(spawner, engine):
+    engine.script |= {("get", SERVER): [said(500, "database is locked")]}
+    with pytest.raises(SpawnerError, match="database is locked"):
+        spawner.status(SPEC.workspace)
 
 
 def test_an_engine_without_anything_answers_null(spawner, engine):

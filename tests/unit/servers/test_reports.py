@@ -14,6 +14,12 @@ def test_progress_is_handed_on_until_the_outcome():
     assert seen == [(0, 100), (50, 100)]
 
 
+def test_the_manifests_first_lines_are_kept():
+    lines = [b"entry f 0644 3 ab a%20b", b"progress 1 2", b"entry d 0755 0 - c", b"copied 3 1 " + b"a" * 64]
+    told = reports.follow(lines, lambda *_: None).entries
+    assert told == ("f 0644 3 ab a%20b", "d 0755 0 - c")
+
+
 def test_no_digest_is_an_empty_one():
     assert reports.follow([b"copied 0 0 -"], print).digest == ""
 

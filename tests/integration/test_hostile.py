@@ -296,7 +296,7 @@ def test_a_disk_is_not_filled_and_nothing_is_lost(stack: Stack, exercise: Exerci
     error = workbench.wait("failed")["error"]
     assert error["code"] == "volume.full"
     assert re.search(r"Your files take 56(\.\d)? MiB; 32 MiB is what they may take", error["message"])
-    assert full.server not in stack.containers()
+    wait_for(lambda: full.server not in stack.containers(), "the server's end")
     assert victim.read("secret.txt") == SECRET
     # All is there, and can be deleted.
     notebook = person.launch(exercise.link).enter()

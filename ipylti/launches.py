@@ -26,6 +26,8 @@ def open_launch(db: Session, message: ResourceLinkMessage, moment: datetime) -> 
     deployment, context, person = participants(db, message)
     link = _resource_link(db, message, deployment, context)
     workspace = _workspace(db, message, link, person)
+    # One that was made just now is younger than that, and nothing is used before it is made.
+    moment = max(moment, workspace.created_at)
     dates = message.dates or Dates()
     launch = models.Launch(
         id=ids.random_id(),

@@ -40,6 +40,13 @@ def test_launching_again_finds_the_same_workspace(browser: Browser, db: Session)
     assert db.scalar(sa.select(sa.func.count()).select_from(models.Workspace)) == 1
 
 
+@pytest.mark.parametrize("person", ["nora", "zoe"])
+def test_nothing_is_used_before_it_is_made(browser: Browser, db: Session, person: str) -> None:
+    browser.launch(person)
+    launch = db.scalars(sa.select(models.Launch)).one()
+    assert launch.created_at >= launch.workspace.created_at
+
+
 def test_the_same_link_id_at_two_clients_is_two_assignments() -> None:
     from ipylti import ids
 

@@ -5,13 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, expect
 
 from tests.chrome import chromium
 from tests.parts import postgresql_server, redis_server
 
 #: Tests with containers: one after the other, since a machine may have two cores only.
 CONTAINERS = ("tests/integration/", "tests/browser/")
+
+#: Milliseconds for what is expected of a page, on a machine that does other things as well.
+PATIENCE = 60_000
+
+# How long examples take to make or to try says nothing on such a machine.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Browser]:
     """Chromium; one for all tests, since Playwright can be entered once in a thread."""
+    expect.set_options(timeout=PATIENCE)
     with chromium() as made:
         yield made
 

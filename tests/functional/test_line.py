@@ -278,12 +278,16 @@ def test_places_only_fall_whatever_happens_in_whatever_order(client: redis.Redis
         max_examples=60,
         stateful_step_count=40,
         deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     run_state_machine_as_test(Interleaving, settings=few)  # type: ignore[no-untyped-call]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(st.randoms(use_true_random=False), st.integers(1, 3), st.integers(1, 4))
 def test_nobody_starves(client: redis.Redis, chance: Any, at_a_time: int, places: int) -> None:
     """Whoever else comes meanwhile, and in whatever order the workers look: the first come are served first,

@@ -139,11 +139,11 @@ def test_a_lock_goes_when_its_block_fails(client: redis.Redis) -> None:
 
 def test_long_work_renews_its_lock(client: redis.Redis) -> None:
     locks = Locks(client)
-    with locks.hold("a", seconds=5) as lock:
+    with locks.hold("a", seconds=600) as lock:
         assert lock is not None
-        client.pexpire("ipylti:lock:a", 1000)
+        client.expire("ipylti:lock:a", 60)
         lock.renew()
-        assert client.pttl("ipylti:lock:a") > 4000
+        assert client.ttl("ipylti:lock:a") > 500
 
 
 def test_whoever_lost_a_lock_learns_it_and_does_not_take_the_next_ones(client: redis.Redis) -> None:
@@ -163,7 +163,11 @@ def test_whoever_lost_a_lock_learns_it_and_does_not_take_the_next_ones(client: r
 # The board
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.builds(
         Progress,

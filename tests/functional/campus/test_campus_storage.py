@@ -15,7 +15,7 @@ from tests.functional.campus.good_tool import STRANGER, TOOL, posted
 ASK = """([message, target]) => new Promise((resolve, reject) => {
   const above = window.parent === window ? window.opener : window.parent;
   const to = target === "_parent" ? above : above.frames[target];
-  setTimeout(() => reject(new Error("no answer")), 3000);
+  setTimeout(() => reject(new Error("no answer")), 30000);
   window.addEventListener("message", (event) => {
     if (event.data.message_id !== message.message_id || event.source !== to) return;
     resolve({ ...event.data, from: event.origin });

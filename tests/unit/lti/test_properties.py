@@ -189,7 +189,7 @@ def test_any_link_header(header: str) -> None:
 
 
 def test_a_header_made_to_be_slow_is_not() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for header in (
         "<" * 60_000,
         "<a>;" * 20_000,
@@ -203,4 +203,4 @@ def test_a_header_made_to_be_slow_is_not() -> None:
         login_of = tool.login(PLATFORM)
         with clean(RefusedMessage):
             tool.receive(login_of.state, token, login_of.cookies)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -353,10 +353,10 @@ def test_a_platform_that_hangs_costs_the_time_out(
     at = office()
     invitation = at.invite()
     monkeypatch.setattr(dynamic_registration, "TIMEOUT", 0.5)
-    at.campus.slow(endpoint, 10)
+    at.campus.slow(endpoint, 600)
     begun = time.monotonic()
     assert "registration.unreachable" in at.open(invitation, 502)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 60
     at.campus.slow(endpoint, 0)
     monkeypatch.undo()
     assert at.open(invitation)

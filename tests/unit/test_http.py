@@ -20,6 +20,10 @@ from tests.certificates import certificate
 PUBLIC, PRIVATE = "127.0.0.1", "127.0.0.2"
 Act = Callable[[http.server.BaseHTTPRequestHandler], None]
 
+#: Seconds within which a time-out of half a second ends a call on a busy machine; what is waited for there
+#: would take much longer.
+SOON = 10.0
+
 
 class Server:
     """A server on a free port whose paths act as a test says; it keeps what it was asked."""
@@ -103,7 +107,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def client() -> OutgoingHTTP:
     """A client that may go to this machine."""
-    return OutgoingHTTP("ipylti/test", allow_private=True, timeout=1.0, max_bytes=10_000)
+    return OutgoingHTTP("ipylti/test", allow_private=True, timeout=20.0, max_bytes=10_000)
 
 
 def failure(call: Callable[[], Answer]) -> str:
@@ -185,7 +189,7 @@ def test_many_threads_share_a_client(server: Server, client: OutgoingHTTP) -> No
     found: dict[int, bytes] = {}
 
     def ask(number: int) -> None:
-        found[number] = client.get_json(server.url(f"/{number}"), timeout=5).body
+        found[number] = client.get_json(server.url(f"/{number}")).body
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -201,13 +205,13 @@ def test_many_threads_share_a_client(server: Server, client: OutgoingHTTP) -> No
 @pytest.mark.parametrize(
     "act",
     [
-        lambda handler: time.sleep(3),
-        raw(b"HTTP/1.1 200 OK\r\n", pause=3),
-        raw(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 40, pause=0.1),
-        raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 40, pause=0.1),
-        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 40, pause=0.1),
-        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 40, pause=0.1),
-        raw(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 40, pause=0.1),
+        lambda handler: time.sleep(40),
+        raw(b"HTTP/1.1 200 OK\r\n", pause=40),
+        raw(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 90, pause=0.4),
+        raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 90, pause=0.4),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 90, pause=0.4),
+        raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 90, pause=0.4),
+        raw(*[b"HTTP/1.1 100 Continue\r\n\r\n"] * 90, pause=0.4),
     ],
     ids=["silent", "headers stop", "header drip", "body drip", "length drip", "chunk drip", "continue"],
 )
@@ -215,7 +219,7 @@ def test_the_deadline_is_for_everything(server: Server, client: OutgoingHTTP, ac
     server.paths["/"] = act
     started = time.monotonic()
     assert failure(lambda: client.get_json(server.url(), timeout=0.5)) == "http.timeout"
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SOON
 
 
 def test_the_deadline_is_one_for_all_redirects(server: Server, client: OutgoingHTTP) -> None:
@@ -226,7 +230,7 @@ def test_the_deadline_is_one_for_all_redirects(server: Server, client: OutgoingH
     server.paths["/"] = slowly
     started = time.monotonic()
     assert failure(lambda: client.get_json(server.url(), timeout=0.5)) == "http.timeout"
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < SOON
 
 
 def test_a_server_that_does_not_read(client: OutgoingHTTP) -> None:
@@ -234,14 +238,14 @@ def test_a_server_that_does_not_read(client: OutgoingHTTP) -> None:
         url = f"http://{PUBLIC}:{deaf.getsockname()[1]}/"
         started = time.monotonic()
         assert failure(lambda: client.post_json(url, "x" * 20_000_000, timeout=0.5)) == "http.timeout"
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < SOON
 
 
 def test_a_resolver_that_does_not_answer(client: OutgoingHTTP, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(3) or [])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: time.sleep(40) or [])
     started = time.monotonic()
     assert failure(lambda: client.get_json("https://lms.example/", timeout=0.3)) == "http.timeout"
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < SOON
 
 
 @pytest.mark.parametrize(
@@ -298,9 +302,11 @@ def test_a_broken_answer_is_none(server: Server, client: OutgoingHTTP, act: Act)
 
 
 def test_nobody_listens(client: OutgoingHTTP) -> None:
-    with socket.create_server((PUBLIC, 0)) as taken:
+    with socket.socket() as taken:
+        # Nobody else can listen there.
+        taken.bind((PUBLIC, 0))
         port = taken.getsockname()[1]
-    assert failure(lambda: client.get_json(f"http://{PUBLIC}:{port}/")) == "http.connect"
+        assert failure(lambda: client.get_json(f"http://{PUBLIC}:{port}/")) == "http.connect"
 
 
 def test_a_name_without_address(client: OutgoingHTTP, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +331,7 @@ def test_a_dead_address_leaves_time_for_the_next(
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     server.paths["/"] = say(b"alive")
-    assert client.get_json(server.url(host="lms.example")).body == b"alive"
+    assert client.get_json(server.url(host="lms.example"), timeout=4.0).body == b"alive"
 
 
 # Where it may go
@@ -509,7 +515,7 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def strict(tls: Server) -> OutgoingHTTP:
     """A client as in production, which trusts the test's authority as it would an institution's."""
-    return OutgoingHTTP("ipylti/test", timeout=2.0)
+    return OutgoingHTTP("ipylti/test", timeout=20.0)
 
 
 def test_https(tls: Server, strict: OutgoingHTTP) -> None:
@@ -548,14 +554,14 @@ def test_a_silent_tls_server(client: OutgoingHTTP) -> None:
         started = time.monotonic()
         url = f"https://{PUBLIC}:{silent.getsockname()[1]}/"
         assert failure(lambda: client.get_json(url, timeout=0.4)) == "http.timeout"
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < SOON
 
 
 def test_a_slow_tls_server(tls: Server, strict: OutgoingHTTP) -> None:
-    tls.paths["/"] = raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 40, pause=0.1)
+    tls.paths["/"] = raw(b"HTTP/1.1 200 OK\r\n\r\n", *[b"x"] * 90, pause=0.4)
     started = time.monotonic()
     assert failure(lambda: strict.get_json(tls.url("/", "lms.example"), timeout=0.5)) == "http.timeout"
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < SOON
 
 
 def test_redirects_are_followed(tls: Server, strict: OutgoingHTTP) -> None:
@@ -613,7 +619,7 @@ def test_a_redirect_without_location(tls: Server, strict: OutgoingHTTP) -> None:
 def test_never_from_https_to_http_even_where_http_is_allowed(tls: Server, server: Server) -> None:
     server.paths["/"] = say()
     tls.paths["/"] = to(server.url())
-    lax = OutgoingHTTP("ipylti/test", allow_private=True, timeout=2.0)
+    lax = OutgoingHTTP("ipylti/test", allow_private=True, timeout=20.0)
     assert failure(lambda: lax.get_json(tls.url("/", "lms.example"))) == "http.redirect"
     assert server.asked == []
 
@@ -644,9 +650,9 @@ def test_a_name_that_resolves_anew_gains_nothing(
 
 
 def test_the_log_gets_no_query(client: OutgoingHTTP) -> None:
-    with socket.create_server((PUBLIC, 0)) as taken:
+    with socket.socket() as taken, pytest.raises(OutgoingError) as error:
+        taken.bind((PUBLIC, 0))
         port = taken.getsockname()[1]
-    with pytest.raises(OutgoingError) as error:
         client.get_json(f"http://{PUBLIC}:{port}/path?secret=1")
     assert "secret" not in error.value.detail
 

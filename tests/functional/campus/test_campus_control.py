@@ -29,14 +29,14 @@ def test_an_endpoint_fails_when_told_and_as_often_as_told(campus: Campus, servic
 
 
 def test_an_endpoint_is_slow_when_told(campus: Campus, server: TestApp) -> None:
-    campus.slow("jwks", 1)
+    campus.slow("jwks", 3)
     began = time.monotonic()
     server.get("/jwks")
-    assert time.monotonic() - began >= 1
+    assert time.monotonic() - began >= 3
     campus.slow("jwks", 0)
     began = time.monotonic()
     server.get("/jwks")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 3
 
 
 def test_a_process_is_controlled_over_http(campus: Campus, service: Service) -> None:
@@ -120,18 +120,18 @@ def running(keys: dict[str, rsa.RSAPrivateKey]) -> Iterator[Campus]:
 
 def test_it_serves_on_a_free_port_and_comes_back_there(running: Campus) -> None:
     jwks = running.config.jwks_url
-    assert requests.get(jwks, timeout=5).json() == running.keys.jwks()
-    running.slow("jwks", 60)
+    assert requests.get(jwks, timeout=30).json() == running.keys.jwks()
+    running.slow("jwks", 600)
     with pytest.raises(requests.Timeout):
         requests.get(jwks, timeout=0.2)
     running.slow("jwks", 0)
     began = time.monotonic()
     running.stop()
-    assert time.monotonic() - began < 5, "a slow answer does not hold it up"
+    assert time.monotonic() - began < 60, "a slow answer does not hold it up"
     with pytest.raises(requests.ConnectionError):
-        requests.get(jwks, timeout=5)
+        requests.get(jwks, timeout=30)
     running.start()
-    assert requests.get(jwks, timeout=5).json() == running.keys.jwks()
+    assert requests.get(jwks, timeout=30).json() == running.keys.jwks()
 
 
 def test_it_runs_as_a_process_until_it_is_told_to_end() -> None:
@@ -140,9 +140,9 @@ def test_it_runs_as_a_process_until_it_is_told_to_end() -> None:
         assert process.stdout is not None
         told = [process.stdout.readline() for _ in range(8)]
         named = dict(line.strip().split(": ", 1) for line in told[1:])
-        state = requests.get(named["token-url"].replace("/token", "/_control/state"), timeout=5).json()
+        state = requests.get(named["token-url"].replace("/token", "/_control/state"), timeout=30).json()
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert told[0] == f"campus is at {named['issuer']}\n"
     assert state["registration"] == named
     assert named["client-id"] == CLIENT
@@ -156,9 +156,9 @@ def test_a_process_may_behave_as_a_family_and_know_no_tool() -> None:
         url = process.stdout.readline().removeprefix("campus is at ").strip()
         assert process.stdout.readline() == f"  register a tool at {url}/tools?as=ada\n"
         port = url.rpartition(":")[2]
-        state = requests.get(f"http://127.0.0.1:{port}/_control/state", timeout=5).json()
+        state = requests.get(f"http://127.0.0.1:{port}/_control/state", timeout=30).json()
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert state["tool"] == "none"
 
 

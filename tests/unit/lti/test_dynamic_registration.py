@@ -31,7 +31,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def http() -> OutgoingHTTP:
-    return OutgoingHTTP("ipylti/test", allow_private=True, timeout=1.0, max_bytes=100_000)
+    return OutgoingHTTP("ipylti/test", allow_private=True, timeout=20.0, max_bytes=100_000)
 
 
 def told(server: Server, **changes: Any) -> dict[str, Any]:

@@ -1,11 +1,17 @@
 """The server that a campus runs on."""
 
+import errno
+import random
 import socket
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from waitress import create_server, wasyncore
+
+#: Free ports are taken from here: below those that the kernel gives to whoever connects to somebody, one of
+#: which could be in use when a campus comes back to its own (ip(7), ``ip_local_port_range``).
+FREE = (10_000, 32_768)
 
 THREADS = 8
 LONGEST_BODY = 1 << 20
@@ -68,6 +74,12 @@ class Server:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket. It listens from now on, so that a client that comes early waits and is not refused."""
-    listening = socket.create_server((host, port), backlog=128)
-    listening.setblocking(False)
-    return listening
+    while True:
+        try:
+            listening = socket.create_server((host, port or random.randrange(*FREE)), backlog=128)
+        except OSError as err:
+            if port or err.errno != errno.EADDRINUSE:
+                raise
+        else:
+            listening.setblocking(False)
+            return listening

@@ -109,16 +109,17 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens at this moment.
+def free_port(more: int = 0) -> int:
+    """Return a port of 127.0.0.1 on which nobody listens at this moment, nor on so many more behind it.
 
     It lies below those that the kernel gives to whoever wants any port (ip(7), ``ip_local_port_range``): one
     of them may be somebody's before it is used.
     """
     while True:
-        port = random.randrange(10_000, 32_768)
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
+        port = random.randrange(10_000, 32_768 - more)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for each in range(port, port + more + 1):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", each))
             return port
 
 

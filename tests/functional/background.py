@@ -1,10 +1,11 @@
 """The worker without threads of its own, and containers that exist on paper only."""
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from unittest.mock import create_autospec
@@ -227,6 +228,16 @@ class Background:
         tried = self.worker.rosters.tried
         for key in tried.client.keys(f"ipylti:{tried.prefix}:*"):
             tried.client.delete(key)
+
+    @contextlib.contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Have starts be given up at their first vain look, for the length of a block."""
+        patient = self.servers.settings
+        self.servers.settings = replace(patient, start_timeout=timedelta(0))
+        try:
+            yield
+        finally:
+            self.servers.settings = patient
 
     def close(self) -> None:
         """Leave no connection behind."""

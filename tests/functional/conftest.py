@@ -222,8 +222,7 @@ def background(
     ini: dict[str, str], jupyter: Jupyter, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Background]:
     """The worker, whose jobs a test runs when it likes, on containers that are not there."""
-    changes = {"ipylti.traefik_url": jupyter.url, "ipylti.start_timeout": "1s"}
-    config = settings.load(ini | changes, {})
+    config = settings.load(ini | {"ipylti.traefik_url": jupyter.url}, {})
     made = Background(config, jupyter, monkeypatch)
     yield made
     made.close()

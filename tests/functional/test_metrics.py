@@ -157,7 +157,8 @@ def test_a_start_that_fails_is_counted_by_its_code(
     student: Student, background: Background, jupyter: Any, numbers: Numbers
 ) -> None:
     jupyter.up = False
-    background.work()
+    with background.impatient():
+        background.work()
     assert numbers.read("ipylti_starts_total", outcome="server.timeout.jupyter") == 1
     assert numbers.read("ipylti_starts_total", outcome="ready") == 0
     assert numbers.read("ipylti_servers", state="failed") == 1

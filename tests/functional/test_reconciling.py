@@ -106,7 +106,8 @@ def test_with_redis_emptied_it_is_found_out_what_runs(room: Class) -> None:
 
 def test_a_start_that_was_given_up_and_did_succeed_is_no_failure(room: Class, jupyter: Jupyter) -> None:
     jupyter.up = False
-    assert room.start().state is State.FAILED
+    with room.background.impatient():
+        assert room.start().state is State.FAILED
     room.reconciler.reconcile()
     assert room.board.read(room.take).state is State.FAILED
     jupyter.up = True

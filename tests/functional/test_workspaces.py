@@ -299,7 +299,8 @@ def test_what_goes_wrong_is_said_and_the_next_try_goes_on(room: Class, jupyter: 
         each: getattr(room.spawner, each).side_effect for each in ("copy", "start", "status", "ensure_volume")
     }
     break_it(room, jupyter)
-    told = room.start()
+    with room.background.impatient():
+        told = room.start()
     assert (told.state, told.error) == (State.FAILED, code)
     status = room.student.browser.status(room.student.page)
     assert status["url"] is None

@@ -490,14 +490,14 @@ def test_the_worker_works_until_it_is_told_to_stop(ini_path: Path, redis_url: st
     worker = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         pulse = Pulse(connect(redis_url))
-        wait_for(lambda: worker.poll() is not None or pulse.read() is not None, "the worker", seconds=60)
+        wait_for(lambda: worker.poll() is not None or pulse.read() is not None, "the worker", seconds=120)
         assert pulse.read() == {"podman": "down", "traefik": "down"}
         jobs = Jobs(redis_url)
         jobs.ask("start_server", "x" * 32)
         board = Board(connect(redis_url))
-        wait_for(lambda: board.read("x" * 32).state is State.FAILED, "the job")
+        wait_for(lambda: board.read("x" * 32).state is State.FAILED, "the job", seconds=120)
         worker.send_signal(signal.SIGTERM)
-        said, _ = worker.communicate(timeout=30)
+        said, _ = worker.communicate(timeout=120)
         assert worker.returncode == 0, said.decode()
     finally:
         worker.kill()

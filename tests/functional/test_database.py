@@ -157,7 +157,7 @@ def test_two_processes_that_upgrade_at_once(empty_database_url: str, tmp_path: P
     )
     program = [sys.executable, "-c", "from ipylti.cli import main; main()", "db", "upgrade", str(ini)]
     running = [subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(2)]
-    said = [process.communicate(timeout=60)[0].decode() for process in running]
+    said = [process.communicate(timeout=300)[0].decode() for process in running]
     assert [process.returncode for process in running] == [0, 0], said
     with disposable(empty_database_url) as engine:
         assert differences(engine) == []

@@ -14,6 +14,7 @@ from huey.serializer import Serializer
 from ipylti import volatile
 from ipylti.jobs import JOBS, Jobs
 from ipylti.worker import QueueConsumer
+from tests.parts import wait_for
 
 SERVERS = "huey.redis.ipyltiservers"
 PLATFORMS = "huey.redis.ipyltiplatforms"
@@ -118,14 +119,20 @@ def test_a_job_is_done_at_once(doing: Doing, redis_url: str, client: redis.Redis
     """A start waits for a free thread, never for a poll: the threads wait on the queue itself."""
     client.config_resetstat()
     asking = Jobs(redis_url)
-    waits = []
-    for number in range(8):
-        time.sleep(0.13)
-        begun = time.monotonic()
-        asking.ask("start_server", str(number))
-        doing.wait(number + 1)
-        waits.append(doing.done[-1][2] - begun)
-    assert sorted(waits)[len(waits) // 2] < 0.2
+
+    def usual_wait() -> float:
+        """Return what a job waits, the median of some; polls would be as seldom as a second."""
+        waits = []
+        for number in range(len(doing.done), len(doing.done) + 8):
+            time.sleep(0.13)
+            begun = time.monotonic()
+            asking.ask("start_server", str(number))
+            doing.wait(number + 1)
+            waits.append(doing.done[-1][2] - begun)
+        return sorted(waits)[len(waits) // 2]
+
+    # A machine that does other things as well is given the time to have a good moment.
+    assert any(usual_wait() < 0.2 for _ in range(5))
     commands = client.info("commandstats")
     assert "cmdstat_brpop" in commands
     assert "cmdstat_rpop" not in commands
@@ -134,21 +141,24 @@ def test_a_job_is_done_at_once(doing: Doing, redis_url: str, client: redis.Redis
 def test_a_job_for_later_is_done_later(doing: Doing, redis_url: str) -> None:
     asking = Jobs(redis_url)
     begun = time.monotonic()
-    asking.ask("deliver_score", 1, delay=1)
+    asking.ask("deliver_score", 1, delay=3)
     asking.ask("deliver_score", 2)
     assert doing.wait(2) == [("deliver_score", 2), ("deliver_score", 1)]
-    assert doing.done[-1][2] - begun >= 0.9
+    assert doing.done[-1][2] - begun >= 2.9
 
 
 def test_a_job_that_waits_for_its_time_is_not_asked_for_twice(redis_url: str, client: redis.Redis) -> None:
     """… but another one is, and the same one when its time has come."""
     jobs = Jobs(redis_url)
     for _ in range(3):
-        jobs.ask("deliver_score", 1, delay=0.2)
+        jobs.ask("deliver_score", 1, delay=60)
     jobs.ask("deliver_score", 2, delay=60)
     jobs.ask("refresh_roster", 1, delay=60)
     assert jobs.depth("platforms") == 3
-    time.sleep(0.3)
+    # Its time comes.
+    assert 50 < client.ttl("ipylti:later:deliver_score:1") <= 61
+    client.pexpire("ipylti:later:deliver_score:1", 1)
+    wait_for(lambda: not client.exists("ipylti:later:deliver_score:1"), "the time of the job")
     jobs.ask("deliver_score", 1, delay=60)
     assert jobs.depth("platforms") == 4
     jobs.ask("deliver_score", 2)

@@ -95,12 +95,14 @@ def test_all_is_delivered_once_and_in_order(
     with sessions() as db:
         items = db.scalars(sa.select(models.OutboxItem).order_by(models.OutboxItem.id))
         expected = sorted(rfc3339(item.submission.submitted_at) for item in items)
-    campus.slow("scores", 0.02)
+    # So slowly that it is not through before the worker is killed once more.
+    campus.slow("scores", 0.1)
     campus.start()
     worker.start()
     wait_for(lambda: sum(map(len, taken(campus))) >= handed_in // 4, "a quarter", SOON)
     worker.kill()
     assert waiting(sessions) > 0
+    campus.slow("scores", 0)
     worker.start()
     wait_for(lambda: waiting(sessions) == 0, "all delivered", SOON)
 

@@ -100,6 +100,7 @@ def test_what_fails_for_long_does_not_become_ever_more_jobs(handed_in: int, back
     for _ in range(5):
         background.jobs.ask("sweep", "")
         background.work()
+        background.keep_waiting("freeze_submission", handed_in)
     assert background.later() == [("freeze_submission", handed_in)]
 
 

@@ -156,6 +156,7 @@ def test_the_pauses_grow(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) ->
         delivery.now_due(item)
         with time_standing_still(monkeypatch) as moment:
             tried = delivery.deliver(item)
+        delivery.background.keep_waiting("deliver_score", item)
         assert (tried.state, tried.attempts, tried.error) == (WAITING, attempt, "score.failed")
         pauses.append((tried.next_at - moment).total_seconds())
     assert 3 < pauses[0] <= 6

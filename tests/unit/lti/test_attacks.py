@@ -27,13 +27,18 @@ from tests.unit.lti.platforms import (
 )
 
 
-def refused(tool: Tool, platform: FakePlatform, token: str | None = None, **options: Any) -> str:
-    """Return the code of the refusal; and see that the login is still good for the person's own message."""
+def refused(
+    tool: Tool, platform: FakePlatform, token: str | None = None, now: float | None = None, **options: Any
+) -> str:
+    """Return the code of the refusal; and see that the login is still good for the person's own message.
+
+    :param now: when it comes, if not at this moment.
+    """
     started = tool.login(platform)
     if token is None:
         token = platform.sign(platform.claims(started.nonce, options), headers=options.pop("headers", None))
     with pytest.raises(RefusedMessage) as refusal:
-        tool.receive(started.state, token, started.cookies)
+        tool.receive(started.state, token, started.cookies, now)
     assert login.remembered(started.state, tool.states) is not None
     own = platform.sign(platform.claims(started.nonce))
     assert tool.receive(started.state, own, started.cookies).sub == "person-1"
@@ -317,7 +322,7 @@ def test_another_platforms_token(tool: Tool, platform: FakePlatform, other: Fake
 )
 def test_times_that_are_wrong(tool: Tool, platform: FakePlatform, iat: float, exp: float, code: str) -> None:
     now = int(time.time())
-    assert refused(tool, platform, iat=now + iat, exp=now + exp) == code
+    assert refused(tool, platform, now=now + 0.5, iat=now + iat, exp=now + exp) == code
 
 
 def test_not_before(tool: Tool, platform: FakePlatform) -> None:

@@ -84,8 +84,11 @@ class Reconciler:
         self.spawner.stop(status.workspace)
 
     def _clear_away(self, status: ServerStatus) -> None:
-        """Say of a server that has ended by itself that it has, and how, and clear it away."""
-        if self.spawner.status(status.workspace).state is ServerState.RUNNING:
+        """Say of a server that has ended by itself that it has, and how, and clear it away.
+
+        It may have been listed while somebody was stopping it, and be gone or another one by now.
+        """
+        if self.spawner.status(status.workspace).state is not ServerState.STOPPED:
             return
         log.warning(
             "server ended by itself",

@@ -38,6 +38,17 @@ def test_a_server_that_ended_by_itself_is_told_and_cleared_away(
     assert room.containers.files[room.volume] == 1000
 
 
+def test_a_server_that_was_listed_while_somebody_stopped_it_did_not_end_by_itself(room: Class) -> None:
+    room.start()
+    room.containers.end(room.take)
+    listed = list(room.containers.servers.values())
+    room.servers.stop(room.take)
+    room.spawner.servers.side_effect = lambda _instance: listed
+    room.reconciler.reconcile()
+    told = room.board.read(room.take)
+    assert (told.state, told.error) == (State.STOPPED, "")
+
+
 def test_a_server_that_is_gone_is_no_longer_said_to_be_ready(room: Class) -> None:
     room.start()
     room.start(room.build)

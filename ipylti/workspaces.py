@@ -116,10 +116,10 @@ class Servers:
             ran = status.state is ServerState.RUNNING
             if status.address is not None:
                 self._save(workspace, status.address)
-            # Before it ends: whoever comes meanwhile asks for it anew, and that must not be written over.
+            # Before it ends: whoever comes meanwhile asks for it anew, and that must not be written over, nor
+            # their place in the line be taken.
             self.board.write(workspace, why)
             self.spawner.stop(workspace)
-            self.line.leave(workspace)
             if ran:
                 audit.record_apart(self.sessions, "server stopped", workspace)
 

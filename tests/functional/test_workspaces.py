@@ -468,6 +468,18 @@ def test_open_tabs_save_before_a_server_ends(room: Class, jupyter: Jupyter) -> N
     assert told == [(1, State.STOPPED)]
 
 
+def test_who_comes_while_a_server_ends_keeps_the_place_in_the_line(full: Class) -> None:
+    def stop(workspace: str, grace: float = 10.0) -> None:
+        full.containers.servers.pop(workspace)
+        full.desk.ask(full.build)
+        full.desk.ask(full.take)
+
+    full.spawner.stop.side_effect = stop
+    full.servers.stop(full.build)
+    assert (full.line.position(full.build), full.line.position(full.take)) == (1, 2)
+    assert full.board.read(full.build).state is State.QUEUED
+
+
 def test_stopping_keeps_the_files(room: Class) -> None:
     room.start()
     room.servers.stop(room.take)

@@ -193,6 +193,16 @@ class Line:
             else:
                 self.client.zrem(_KEYS[-1], workspace)
 
+    def keep_room(self, workspace: str) -> None:
+        """Keep room for a server that is being stopped: until it has ended, it takes what others do."""
+        with translated():
+            self.client.zadd(_KEYS[-1], {workspace: time.time() + _ALIVE})
+
+    def give_room(self, workspace: str) -> None:
+        """Say that a server that was being stopped has ended."""
+        with translated():
+            self.client.zrem(_KEYS[-1], workspace)
+
     def send_away(self, workspace: str) -> None:
         """Have a workspace wait no more, and a start of it that was asked for before be none."""
         with translated():

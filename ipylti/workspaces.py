@@ -119,7 +119,10 @@ class Servers:
             # Before it ends: whoever comes meanwhile asks for it anew, and that must not be written over, nor
             # their place in the line be taken.
             self.board.write(workspace, why)
+            if ran:
+                self.line.keep_room(workspace)
             self.spawner.stop(workspace)
+            self.line.give_room(workspace)
             if ran:
                 audit.record_apart(self.sessions, "server stopped", workspace)
 

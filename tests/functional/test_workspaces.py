@@ -480,6 +480,21 @@ def test_who_comes_while_a_server_ends_keeps_the_place_in_the_line(full: Class) 
     assert full.board.read(full.build).state is State.QUEUED
 
 
+def test_a_server_that_is_being_stopped_takes_its_room_until_it_has_ended(full: Class) -> None:
+    let_in = []
+
+    def stop(workspace: str, grace: float = 10.0) -> None:
+        full.containers.end(workspace)
+        let_in.append(full.servers.start(full.take))
+        full.containers.servers.pop(workspace)
+
+    full.desk.ask(full.take)
+    full.spawner.stop.side_effect = stop
+    full.servers.stop(full.build)
+    assert let_in == [False]
+    assert full.start().state is State.READY
+
+
 def test_stopping_keeps_the_files(room: Class) -> None:
     room.start()
     room.servers.stop(room.take)

@@ -113,10 +113,12 @@ class Reconciler:
         if progress.state in (State.QUEUED, State.STARTING) and not progress.old:
             return True
         if self.line.was_sent_away(workspace):
-            # Whoever was stopping it died.
-            self.jobs.ask("stop_server", workspace)
+            # Whoever was stopping it died, or has ended it since it was listed.
+            if self.spawner.status(workspace).state is ServerState.RUNNING:
+                self.jobs.ask("stop_server", workspace)
             return True
-        if half_made:
+        # Since that was looked up, its copy may have become whole, and somebody have been let in.
+        if half_made and self._half_made([workspace]).get(workspace, False):
             # Whoever was copying into its volume died; nobody was let in.
             log.warning("a server over half a copy is removed", extra={"workspace": workspace})
             self.spawner.stop(workspace, grace=0)

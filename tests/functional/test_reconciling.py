@@ -107,6 +107,36 @@ def test_a_server_over_half_a_copy_is_removed_once_its_worker_is_silent(room: Cl
     assert room.containers.files[room.volume] == 1000
 
 
+def test_a_server_whose_copy_became_whole_during_the_look_is_left_alone(
+    room: Class, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look at many servers takes seconds, and starts end meanwhile."""
+    room.start()
+    with room.sessions.begin() as db:
+        db.get_one(models.Workspace, room.take).populated_at = None
+    hold = room.reconciler.locks.hold
+
+    def finished(name: str, **options: Any) -> Any:
+        with room.sessions.begin() as db:
+            db.get_one(models.Workspace, room.take).populated_at = models.now()
+        return hold(name, **options)
+
+    monkeypatch.setattr(room.reconciler.locks, "hold", finished)
+    room.reconciler.reconcile()
+    assert room.take in room.containers.servers
+    assert room.board.read(room.take).state is State.READY
+
+
+def test_a_server_that_was_stopped_since_it_was_listed_is_not_stopped_again(room: Class) -> None:
+    """Or whoever comes back just then would be sent away."""
+    room.start()
+    listed = list(room.containers.servers.values())
+    room.servers.stop(room.take)
+    room.spawner.servers.side_effect = lambda _instance: listed
+    room.reconciler.reconcile()
+    assert room.background.waiting() == []
+
+
 def test_with_redis_emptied_it_is_found_out_what_runs(room: Class) -> None:
     room.start()
     room.board.client.flushall()

@@ -31,6 +31,7 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._waking = threading.Lock()
         self._map: dict[int, Any] = {}
         self._server: Any = None
 
@@ -57,7 +58,9 @@ class Server:
         while not self._stopping.is_set():
             wasyncore.loop(timeout=1.0, map=self._map, count=1)
         self._server.task_dispatcher.shutdown(timeout=STOP_TIMEOUT)
-        wasyncore.close_all(self._map, ignore_all=True)
+        # It may have been awake, and whoever stops it is about to wake it by what is closed here.
+        with self._waking:
+            wasyncore.close_all(self._map, ignore_all=True)
 
     def stop(self) -> None:
         """Stop serving: from now on connections are refused."""
@@ -66,8 +69,9 @@ class Server:
             self._socket = None
         if self._thread is None:
             return
-        self._stopping.set()
-        self._server.pull_trigger()
+        with self._waking:
+            self._stopping.set()
+            self._server.pull_trigger()
         self._thread.join()
         self._thread = None
 

@@ -6,12 +6,14 @@ import { capability, put } from "./storage.js";
 const main = document.getElementById("leaving");
 const { state, secret, storageOrigin, ticketUrl } = main.dataset;
 
-/** Whether the platform has kept the secret. The frame that it named goes first, then the one that it names when asked. */
+/**
+ * Whether the platform has kept the secret. The frame that it named goes first, then the one that it names when asked:
+ * which may be the same, of a page that was too busy to answer.
+ */
 async function stored() {
-  const named = main.dataset.storage;
-  if (await put(named, storageOrigin, state, secret)) return true;
+  if (await put(main.dataset.storage, storageOrigin, state, secret)) return true;
   const frame = await capability();
-  return frame !== null && frame !== named && put(frame, storageOrigin, state, secret);
+  return frame !== null && put(frame, storageOrigin, state, secret);
 }
 
 async function begin() {

@@ -9,8 +9,8 @@ const { parked, state, storage, storageOrigin, matchUrl } = main.dataset;
 async function kept() {
   const value = await get(storage, storageOrigin, state);
   if (value !== null) return value;
-  const frame = await capability();
-  return frame !== null && frame !== storage ? get(frame, storageOrigin, state) : null;
+  const frame = await capability(); // the same, where its page was too busy to answer
+  return frame !== null ? get(frame, storageOrigin, state) : null;
 }
 
 /** Open a page whose session no cookie keeps: its token goes along in the body, never in an address. */

@@ -4,10 +4,8 @@ import itertools
 import re
 from collections.abc import Callable
 from importlib import resources
-from importlib.util import find_spec
 from typing import Literal
 
-import pytest
 from playwright.sync_api import Frame, Page, ViewportSize, expect
 
 from tests.browser.conftest import add_link
@@ -23,6 +21,9 @@ SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 
 #: What WCAG 2.2 AA asks for as far as machines can tell, and what is good practice.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+#: axe, which a page loads before it is looked at.
+AXE = resources.files("axe_playwright_python").joinpath("axe.min.js")
 
 #: Key presses from the notebook back to Submit, at most.
 PRESSES = 200
@@ -98,7 +99,6 @@ def test_a_phone_shows_everything_without_scrolling_sideways_by_day_and_by_night
             assert (brightness(page) < 60) == (scheme == "dark")
 
 
-@pytest.mark.skipif(find_spec("axe_playwright_python") is None, reason="axe is not installed")
 def test_axe_finds_nothing(stack: Stack, visit: Visit, link: Link) -> None:
     sam = visit("sam")
     bench = sam.launch(link)
@@ -107,7 +107,7 @@ def test_axe_finds_nothing(stack: Stack, visit: Visit, link: Link) -> None:
     front.goto(stack.tool_url)
     nowhere.goto(f"{stack.tool_url}/nowhere")
     for shown, page in ((sam.page, bench.frame), (sam.page, sam.page), (front, front), (nowhere, nowhere)):
-        page.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
+        page.evaluate(AXE.read_text())
         for viewport, scheme in itertools.product((DESK, PHONE), SCHEMES):
             shown.set_viewport_size(viewport)
             shown.emulate_media(color_scheme=scheme, reduced_motion="reduce")
@@ -137,7 +137,7 @@ def test_the_teachers_page_of_submissions(stack: Stack, visit: Visit, exercise: 
         bench = visit(login).launch(exercise)
         bench.open()
         bench.submit()
-    expect(bench.facts).to_contain_text("Your course has it.")
+        expect(bench.facts).to_contain_text("Your course has it.")
     nora = visit("nora")
     nora.launch(exercise).root.get_by_role("link", name="Submissions").click()
     page = nora.page.frame_locator("#tool")
@@ -160,9 +160,8 @@ def test_the_teachers_page_of_submissions(stack: Stack, visit: Visit, exercise: 
 def look_at(page: Page, path: str) -> None:
     """See what axe finds in the page that the tool's frame holds, and whether it fits a phone."""
     frame = next(frame for frame in page.frames if re.search(path, frame.url))
-    if find_spec("axe_playwright_python") is not None:
-        frame.evaluate(resources.files("axe_playwright_python").joinpath("axe.min.js").read_text())
-        assert findings(frame) == []
+    frame.evaluate(AXE.read_text())
+    assert findings(frame) == []
     page.set_viewport_size(PHONE)
     assert overflow(frame) == 0
     page.set_viewport_size(DESK)

@@ -67,8 +67,11 @@ class Platforms:
         """Register the tool's registration at a platform, or add deployments to one that is there.
 
         :param allow_http: whether endpoints may be plain http, as a platform's on this machine are.
-        :raises PlatformError: it is there already, with other endpoints, or an endpoint is no https URL.
+        :raises PlatformError: it is there already, with other endpoints, an endpoint is no https URL, or
+            an id is empty.
         """
+        deployments = list(deployments)
+        _check_ids(issuer, client_id, *deployments)
         _check_urls((auth_url, token_url, jwks_url), allow_http)
         endpoints = {
             "auth_url": auth_url,
@@ -211,8 +214,9 @@ class Platforms:
     def add_deployment(self, issuer: str, client_id: str, deployment_id: str) -> None:
         """Make a deployment known.
 
-        :raises PlatformError: there is no such registration.
+        :raises PlatformError: there is no such registration, or the id is empty.
         """
+        _check_ids(deployment_id)
         key = {"registration_id": self.known(issuer, client_id).id, "deployment_id": deployment_id}
         find_or_make(self.db, models.Deployment, key)
 
@@ -300,6 +304,12 @@ class Lookup:
         """Return all registrations of an issuer."""
         with self.reading() as db:
             return Platforms(db, trust_new=self.trust_new).by_issuer(issuer)
+
+
+def _check_ids(*ids: str) -> None:
+    """Refuse what an empty variable of a shell makes: no message could ever match it."""
+    if not all(each.strip() for each in ids):
+        raise PlatformError("issuer, client id and deployment must not be empty")
 
 
 def _check_urls(urls: Iterable[str], allow_http: bool) -> None:

@@ -354,6 +354,21 @@ def test_deployments_are_added_listed_and_removed(connected: Run) -> None:
 
 
 @on_sqlite
+def test_an_empty_id_is_refused(connected: Run, db: Session) -> None:
+    """As where a variable of the shell is not set."""
+    urls = [word for name in ("auth", "token", "jwks") for word in (f"--{name}-url", "https://lms.example/x")]
+    for issuer, client_id, deployment in (
+        ("https://lms.example", "", "1"),
+        ("https://lms.example", "client-9", ""),
+        (" ", "client-9", "1"),
+    ):
+        named = ["--issuer", issuer, "--client-id", client_id, "--deployment", deployment]
+        assert "must not be empty" in one_line(connected("platform add", *named, *urls, code=1))
+    assert "must not be empty" in one_line(connected("deployment add", *KNOWN, "--deployment", "", code=1))
+    assert db.scalars(sa.select(models.Deployment.deployment_id)).all() == ["1"]
+
+
+@on_sqlite
 def test_a_deployment_that_is_not_there_is_told(connected: Run) -> None:
     said = one_line(connected("deployment remove", *KNOWN, "--deployment", "x", code=1))
     assert "https://lms.example has no deployment x" in said

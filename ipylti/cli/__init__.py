@@ -12,6 +12,7 @@ from ipylti.cli.platforms import deployment, platform
 from ipylti.cli.privacy import course, person, retention
 from ipylti.cli.status import status
 from ipylti.cli.workspaces import workspace
+from ipylti.errors import SettingsError
 
 __all__ = ["load", "main"]
 
@@ -34,12 +35,23 @@ def worker(ini: str) -> None:
 
 @main.command()
 @ini_argument
-@click.option("--number", default=0, help="Which of several: its own port is so much above `port`.")
+@click.option(
+    "--number",
+    type=click.IntRange(0, 999),
+    default=0,
+    help="Which of several: its own port is so much above `port`.",
+)
 def web(ini: str, number: int) -> None:
     """Answer browsers, platforms and the gate's questions: until stopped."""
     from ipylti.web import Web
 
-    Web(*application(ini), number).run()
+    app, server = application(ini)
+    try:
+        made = Web(app, server, number)
+    except (ValueError, OSError, OverflowError) as err:
+        # A key that waitress does not know, or a port that is none or taken.
+        raise SettingsError(f"[server:main]: {err}") from err
+    made.run()
 
 
 @main.group()

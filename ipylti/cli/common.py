@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 import plaster
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import audit, models, settings, trace
@@ -34,6 +34,8 @@ class Command(click.Group):
             told = err.detail or err.code
         except OperationalError as err:
             told = f"the database does not answer: {err.orig}"
+        except DatabaseError as err:
+            told = f"the database can't be used: {err.orig}"
         raise click.ClickException(" ".join(told.split()))
 
 

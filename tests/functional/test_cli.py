@@ -3,6 +3,7 @@
 import json
 import logging
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -409,6 +410,10 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, str]], dict[str, str]], str]] = {
         lambda ini: ini | {"sqlalchemy.url": "sqlite:////nowhere/at/all.sqlite"},
         "the database does not answer",
     ),
+    "no database at all": (
+        lambda ini: ini | {"sqlalchemy.url": f"sqlite:///{__file__}"},
+        "the database can't be used: file is not a database",
+    ),
     "a database elsewhere": (
         lambda ini: ini | {"sqlalchemy.url": "postgresql+psycopg://ipylti@/ipylti?host=/nowhere"},
         "the database does not answer",
@@ -428,6 +433,24 @@ def test_a_mistake_is_told_in_one_line(ini: dict[str, str], tmp_path: Path, name
     said = one_line(invoke(*command.split(), write_ini(tmp_path / "odd.ini", make(ini))))
     assert expected in said
     assert "hush" not in said
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("thraeds = 8", "[server:main]: Unknown adjustment 'thraeds'"),
+        ("port = 80a", "[server:main]: invalid literal"),
+        ("port = {taken}", "[server:main]: [Errno 98] Address already in use"),
+    ],
+)
+def test_a_mistake_in_the_servers_section_is_told_in_one_line(
+    ini_path: Path, engine: sa.Engine, line: str, expected: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, ini_path.open("a") as file:
+        file.write(f"[server:main]\n{line.format(taken=other.getsockname()[1])}\n")
+        file.flush()
+        assert expected in one_line(invoke("web", ini_path))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ipylti.backups.rebuilding import Rebuild
 from ipylti.backups.restoring import Restore
 from ipylti.backups.store import Manifest, Store
 from ipylti.backups.taking import Backups
-from ipylti.cli.common import as_json, ini_argument, load, print_rows
+from ipylti.cli.common import as_json, ini_argument, load, print_record, print_rows
 from ipylti.models.upgrade import require_current
 from ipylti.platforms import Platforms
 from ipylti.servers.podman import PodmanSpawner
@@ -42,7 +42,10 @@ def backup(
         manifest = store.find()
         if wrong := store.verify(manifest):
             raise BackupError("; ".join(wrong), code="backup.broken")
-        click.echo(f"The backup of {_moment(manifest)} is whole.")
+        if as_json:
+            print_record(_row(manifest) | {"whole": True}, as_json)
+        else:
+            click.echo(f"The backup of {_moment(manifest)} is whole.")
         return
     engine = models.make_engine(config.database_url)
     require_current(engine)
@@ -50,10 +53,13 @@ def backup(
     manifest = Backups(config, engine, spawner, store, say=_say).take()
     if keep is not None and (removed := store.prune(keep)):
         _say(f"older backups removed: {removed}")
-    click.echo(
-        f"Backup of {_moment(manifest)}: {manifest.rows} rows, {len(manifest.volumes)} volumes, "
-        f"{manifest.size / 1e6:.1f} MB."
-    )
+    if as_json:
+        print_record(_row(manifest), as_json)
+    else:
+        click.echo(
+            f"Backup of {_moment(manifest)}: {manifest.rows} rows, {len(manifest.volumes)} volumes, "
+            f"{manifest.size / 1e6:.1f} MB."
+        )
     if manifest.missing:
         told = "; ".join(f"{each.name}: {each.code} ({each.detail})" for each in manifest.missing)
         raise BackupError(f"not as it should be: {told}")

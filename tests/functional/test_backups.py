@@ -1,11 +1,13 @@
 """Which volumes a backup takes and what it says of the others; on both databases, and containers on paper."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import models
@@ -14,6 +16,7 @@ from ipylti.backups.dump import BackupError
 from ipylti.backups.restoring import Restore
 from ipylti.backups.store import Manifest, Store
 from ipylti.backups.taking import Backups
+from ipylti.cli import main
 from ipylti.errors import DependencyDown, SpawnerError
 from ipylti.privacy.erasing import person_digest
 from ipylti.servers.spawner import Archived, VolumeSpec
@@ -22,6 +25,7 @@ from tests.campus import Campus
 from tests.functional.background import Background
 from tests.functional.browser import Student
 from tests.functional.conftest import on_sqlite
+from tests.functional.test_cli import quiet, write_ini  # noqa: F401
 from tests.functional.test_rebuild import lose_database
 
 
@@ -83,6 +87,28 @@ def test_everything_comes_back(
     dump.write(desk.engine, tmp_path / "again")
     assert list(dump.rows(tmp_path / "again")) == rows
     assert worked.launch_again().submissions() == worked.submissions()
+
+
+@on_sqlite
+def test_programs_read_what_came_of_it(
+    worked: Student,
+    background: Background,
+    ini: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = write_ini(tmp_path / "test.ini", ini)
+    monkeypatch.setattr("ipylti.cli.backups.PodmanSpawner", lambda _url: background.spawner)
+
+    def run(*options: str) -> Any:
+        done = CliRunner().invoke(main, ["backup", str(path), str(tmp_path / "kept"), *options, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    made = run()
+    assert made["volumes"] == len(background.containers.files)
+    assert run("--list") == [made]
+    assert run("--verify") == made | {"whole": True}
 
 
 @on_sqlite

@@ -1,5 +1,7 @@
 """The declarative base, column types and the engine."""
 
+import contextlib
+import os
 import sqlite3
 import time
 from datetime import UTC, datetime
@@ -66,14 +68,18 @@ def make_engine(url: str) -> Engine:
     """Return the engine for a database URL.
 
     SQLite is put into WAL mode with full durability of commits, waits for a writer instead of failing, and
-    checks foreign keys; a transaction that may write takes the write lock at its begin, since one that
-    upgrades later can fail at once (SQLite, "Isolation In SQLite").
+    checks foreign keys; a new file is its owner's alone. A transaction that may write takes the write lock at
+    its begin, since one that upgrades later can fail at once (SQLite, "Isolation In SQLite").
 
     :raises SettingsError: it is not such a URL, or its driver is not installed.
     """
     if not url.startswith("sqlite"):
         return _created(url, pool_pre_ping=True, pool_size=10, connect_args={"connect_timeout": 5})
     engine = _created(url, connect_args={"timeout": _PATIENCE})
+
+    @event.listens_for(engine, "do_connect")
+    def _make(_dialect: Any, _record: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
+        _make_private(str(arguments[0]))
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -95,6 +101,18 @@ def make_engine(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _make_private(file: str) -> None:
+    """Make a database's file where there is none, with names and keys in it for its owner only.
+
+    SQLite itself would leave that to the umask; the files that it makes beside it get the same rights.
+    """
+    if file == ":memory:" or file.startswith("file:"):
+        return
+    # Whether it can be opened, SQLite says better.
+    with contextlib.suppress(OSError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _write_ahead(connection: sqlite3.Connection) -> None:

@@ -1,5 +1,7 @@
 """The schema and its migrations, on SQLite and on PostgreSQL; rows that two make at once."""
 
+import os
+import stat
 import subprocess
 import sys
 import threading
@@ -72,6 +74,20 @@ def registered(db: Session, client_id: str = "client") -> models.Registration:
         deployments=["1"],
         quirks=Quirks(),
     )
+
+
+def test_a_new_file_of_sqlite_is_its_owners_alone(tmp_path: Path) -> None:
+    """Whatever the umask; the files beside it, too."""
+    before = os.umask(0o022)
+    try:
+        engine = models.make_engine(f"sqlite:///{tmp_path}/new.sqlite")
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE a (b)")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        engine.dispose()
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("new.sqlite", "new.sqlite-shm", "new.sqlite-wal"), 0o600)
 
 
 # Migrations

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from ipylti import gate, ids, models
+from ipylti import gate, ids, models, volatile
 from ipylti.gate import COOKIE, FRESH, Gatekeeper, Pass
 from ipylti.servers import labels
 from ipylti.servers.spawner import Limits, ServerSpec
+from ipylti.volatile import Locks
 from tests.integration.conftest import Exercise, enrol
 from tests.kernel import Kernel, Refused
 from tests.parts import wait_for
@@ -237,19 +238,21 @@ def echo(running_stack: Stack) -> Iterator[Notebook]:
         limits=Limits(None, None, None),
     )
     carried = labels.server_labels(spec, entrypoint="web", tls=False)
-    stack.podman(
-        *("run", "--detach", "--name", f"ipylti-server-{workspace}", "--publish", "127.0.0.1::8888"),
-        *(word for name, value in carried.items() for word in ("--label", f"{name}={value}")),
-        *("--entrypoint", "python3", settings.image, "-c", ECHO),
-    )
     now = int(time.time())
     notebook = Notebook(Person(stack.campus, "zoe"), settings.notebook_origin(workspace))
     notebook.person.cookies[notebook.host] = {
         COOKIE: Gatekeeper(settings).seal(Pass(workspace, ids.random_id(), now, now + 3600))
     }
-    wait_for(lambda: notebook.get("/").status == 200, "the echo")
-    yield notebook
-    stack.podman("rm", "--force", "--time", "0", f"ipylti-server-{workspace}")
+    # Each minute's sweep removes servers of no workspace, but none that somebody is at.
+    with Locks(volatile.connect(stack.redis_url)).hold(f"server:{workspace}", seconds=3600.0):
+        stack.podman(
+            *("run", "--detach", "--name", f"ipylti-server-{workspace}", "--publish", "127.0.0.1::8888"),
+            *(word for name, value in carried.items() for word in ("--label", f"{name}={value}")),
+            *("--entrypoint", "python3", settings.image, "-c", ECHO),
+        )
+        wait_for(lambda: notebook.get("/").status == 200, "the echo")
+        yield notebook
+        stack.podman("rm", "--force", "--time", "0", f"ipylti-server-{workspace}")
 
 
 def test_the_tools_cookies_stop_at_the_gate_and_others_get_through(echo: Notebook) -> None:

@@ -53,15 +53,22 @@ def test_one_id_finds_the_whole_launch(stack: Stack, notebook: Notebook) -> None
 
 
 def test_prometheus_scrapes_what_happened(stack: Stack, notebook: Notebook) -> None:
-    text = ask(stack, "/metrics")
-    numbers = samples(text)
+    text, numbers = "", {}
 
     def read(name: str, **labels: str) -> float:
         return numbers.get((name, frozenset(labels.items())), 0.0)
 
+    def counted() -> bool:
+        """A start is counted just after its page was told that it is ready, the time of all of it last."""
+        nonlocal text, numbers
+        text = ask(stack, "/metrics")
+        numbers = samples(text)
+        ready = read("ipylti_starts_total", outcome="ready")
+        return ready >= 2 and read("ipylti_start_seconds_count") == ready
+
+    wait_for(counted, "the starts' numbers")
     assert read("ipylti_launches_total", outcome="opened") >= 2
     assert read("ipylti_gate_decisions_total", decision="passed") >= 1
-    assert read("ipylti_starts_total", outcome="ready") >= 2
     for step in ("queue", "copy", "container", "jupyter", "route"):
         assert read("ipylti_start_step_seconds_count", step=step) >= 1, step
     whole = read("ipylti_start_seconds_sum")

@@ -9,7 +9,7 @@ import secrets
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -269,9 +269,18 @@ class Full:
         program = f"open({name!r}, 'wb').write(b'x' * {mebibytes * MIB})"
         self.stack.inside(self.workbench.workspace, program)
 
-    def watch(self) -> None:
-        """Have the worker look now: each minute is too seldom for a test."""
-        self.jobs.ask("watch_servers", "")
+    def watch_until(self, done: Callable[[], bool], what: str) -> None:
+        """Have the worker look until something is so: each minute is too seldom for a test.
+
+        Again and again, since it looks once at a time: what is asked for during the sweep's look, which may
+        have been there too early, is left undone.
+        """
+
+        def looked() -> bool:
+            self.jobs.ask("watch_servers", "")
+            return done()
+
+        wait_for(looked, what, pause=0.5)
 
     def told(self, *codes: str) -> None:
         """Wait until just these notices are given."""
@@ -279,8 +288,7 @@ class Full:
         def so() -> bool:
             return [each["code"] for each in self.workbench.status()["notices"]] == list(codes)
 
-        self.watch()
-        wait_for(so, f"notices {codes}")
+        self.watch_until(so, f"notices {codes}")
 
 
 def test_a_disk_is_not_filled_and_nothing_is_lost(stack: Stack, exercise: Exercise, victim: Notebook) -> None:
@@ -292,7 +300,7 @@ def test_a_disk_is_not_filled_and_nothing_is_lost(stack: Stack, exercise: Exerci
     full.take("first", 28)
     full.told("volume.filling")
     full.take("second", 28)
-    full.watch()
+    full.watch_until(lambda: workbench.status()["state"] != "ready", "the stop")
     error = workbench.wait("failed")["error"]
     assert error["code"] == "volume.full"
     assert re.search(r"Your files take 56(\.\d)? MiB; 32 MiB is what they may take", error["message"])

@@ -262,7 +262,8 @@ def test_whoever_only_looks_waits_for_no_writer(stack: Stack, exercise: Exercise
         assert workbench.status()["state"] == "ready"
         assert workbench.reload().view == "ready"
         assert any(cookie.startswith(COOKIE) for cookie in notebook.contents("").set_cookies)
-        assert time.monotonic() - begun < 3
+        # Whoever waits for a writer waits for 15 seconds.
+        assert time.monotonic() - begun < 10
         assert not posted
         writer.execute("ROLLBACK")
     launching.join(30)

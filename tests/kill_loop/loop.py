@@ -112,7 +112,7 @@ class KillLoop:
         closed = self.chance.random() < CLOSED
         chances = (random.Random(self.chance.random()) for _ in range(STUDENTS + 1))
         teacher = Worker(self.stack, link, "nora", next(chances))
-        notebook = teacher.come()
+        notebook = teacher.come(patience=60.0)
         if closed:
             with self.stack.sessions.begin() as db:
                 db.get_one(models.Assignment, notebook.workspace).egress = False

@@ -75,12 +75,12 @@ class Worker:
                 done.wait(0.3)
             done.wait(self.chance.uniform(0.0, 0.4))
 
-    def come(self) -> Notebook:
+    def come(self, patience: float = PATIENCE) -> Notebook:
         """Launch, in a fresh browser, and go into the notebook."""
         person = Witness(self.stack.campus, self.login)
         try:
             self.workbench = person.launch(self.link)
-            self.workbench.wait(seconds=PATIENCE)
+            self.workbench.wait(seconds=patience)
             self.notebook = self.workbench.enter()
         finally:
             self.seen.extend(person.seen)

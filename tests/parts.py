@@ -71,11 +71,16 @@ class Process:
         """End it as a crash would."""
         self._end(self.crash, 15.0)
 
-    def kill_all(self) -> None:
-        """End it, and what it started and did not let go."""
-        if self.popen is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
+    def children(self) -> list[int]:
+        """Return the ids of the processes that it runs, whichever of its threads began them (proc(5))."""
+        if self.popen is None or not self.running:
+            return []
+        found: list[int] = []
+        for each in Path(f"/proc/{self.popen.pid}/task").glob("*/children"):
+            # A thread may just have ended.
+            with contextlib.suppress(OSError):
+                found += map(int, each.read_text().split())
+        return found
 
     def _end(self, number: signal.Signals, seconds: float) -> None:
         if self.popen is None:
@@ -123,9 +128,10 @@ def free_port(more: int = 0) -> int:
             return port
 
 
-def wait_for(done: Callable[[], bool], what: str, seconds: float = 30.0, pause: float = 0.05) -> None:
+def wait_for(done: Callable[[], bool], what: str, seconds: float = 60.0, pause: float = 0.05) -> None:
     """Wait until something is so.
 
+    :param seconds: more than it takes on two busy cores; who waits for what is so soon loses nothing by it.
     :raises TimeoutError: it is not so in time.
     """
     deadline = time.monotonic() + seconds
@@ -133,6 +139,29 @@ def wait_for(done: Callable[[], bool], what: str, seconds: float = 30.0, pause: 
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds:.0f} s")
         time.sleep(pause)
+
+
+def accepts(path: Path) -> bool:
+    """Return whether anybody takes connections on a socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
+def kill_podman(process: Process, path: Path) -> None:
+    """End Podman's service as a crash would, and wait until nobody answers at its socket.
+
+    The process that it runs in rootless ends a moment after its parent; it is asked to, and does not always.
+    What forwards the containers' ports goes on.
+    """
+    inner = process.children()
+    process.kill()
+    try:
+        wait_for(lambda: not accepts(path), "the end of Podman's service", seconds=10)
+    except TimeoutError:
+        for pid in inner:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not accepts(path), "the end of Podman's service")
 
 
 def redis_process(folder: Path) -> tuple[Process, str]:

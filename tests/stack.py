@@ -10,6 +10,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -21,17 +22,20 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
+import redis
 from click.testing import CliRunner
 from sqlalchemy.orm import Session, sessionmaker
 
-from ipylti import cli, models
+from ipylti import cli, models, volatile
 from ipylti.lti import claims
 from ipylti.settings import Settings
+from ipylti.tally import Tally
 from tests.campus import Campus, Config
 from tests.parts import (
     Process,
     database_answers,
     free_port,
+    kill_podman,
     postgresql_process,
     redis_answers,
     redis_process,
@@ -193,9 +197,11 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """End a part as a crash would."""
-        self.processes[name].kill()
         if name == "podman":
+            kill_podman(self.processes[name], self.podman_socket)
             self.podman_socket.unlink(missing_ok=True)
+        else:
+            self.processes[name].kill()
 
     def revive(self, name: str) -> None:
         """Start a part that was killed, and wait until it answers."""
@@ -204,9 +210,14 @@ class Stack:
     @contextlib.contextmanager
     def without(self, name: str) -> Iterator[None]:
         """Do without a part for the length of a block."""
-        if name == "podman":
-            self.settle()
-        self.kill(name)
+        with contextlib.ExitStack() as held:
+            if name == "podman":
+                # A worker starts helpers each minute: in the moment after Traefik's last look, too.
+                for part, process in self.processes.items():
+                    if part.startswith("worker") and process.running:
+                        held.enter_context(process.hanging())
+                self.settle()
+            self.kill(name)
         try:
             yield
         finally:
@@ -270,8 +281,16 @@ class Stack:
             through = f"http://127.0.0.1:{self.ports.traefik}/healthz"
             return _get(through, f"ipylti.localhost:{self.ports.traefik}") is not None
         if name.startswith("worker"):
-            return self.ready()
+            return self._lives(name) and self.ready()
         return _get(f"{self.web_urls[int(name[3:] or 1) - 1]}/healthz") is not None
+
+    def _lives(self, name: str) -> bool:
+        """Return whether this very worker says that it lives: one that was killed counts for a while, too."""
+        popen = self.processes[name].popen
+        with contextlib.suppress(redis.RedisError):
+            living = Tally(volatile.connect(self.redis_url)).living()
+            return popen is not None and f"{socket.gethostname()}:{popen.pid}" in living
+        return False
 
     def _register(self) -> None:
         """Tell the tool of campus, as an administrator would."""

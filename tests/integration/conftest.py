@@ -7,7 +7,6 @@ A module that wants all of ipylti asks for ``stack``; what it sets as ``STACK`` 
 import json
 import os
 import secrets
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from ipylti.servers import isolation, labels
 from ipylti.servers.podman import Engine, PodmanSpawner
 from ipylti.servers.spawner import Limits, ServerSpec, VolumeSpec
 from tests.campus.course import Link, new_link_id
-from tests.parts import Process, wait_for
+from tests.parts import Process, kill_podman, wait_for
 from tests.person import Notebook, Person
 from tests.stack import Stack
 
@@ -50,20 +49,8 @@ class PodmanService:
         wait_for(lambda: answers(self.url), "Podman's service")
 
     def stop(self) -> None:
-        """End it as a crash would; the process that it runs in rootless ends a moment after its parent."""
-        self.process.kill()
-        try:
-            wait_for(lambda: not accepts(self.socket), "the end of Podman's service", seconds=10)
-        except TimeoutError:
-            # It is asked to end, and does not always.
-            self.process.kill_all()
-            wait_for(lambda: not accepts(self.socket), "the end of Podman's service")
-
-
-def accepts(path: Path) -> bool:
-    """Return whether anybody takes connections on a socket."""
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
+        """End it as a crash would."""
+        kill_podman(self.process, self.socket)
 
 
 def answers(url: str) -> bool:

@@ -23,6 +23,9 @@ _TEXT, _CLOSE, _PING, _PONG = 1, 8, 9, 10
 
 _CONTINUATION = 0
 
+#: Seconds for which a kernel may compute and say nothing, on a busy machine.
+_SILENCE = 120.0
+
 
 class Refused(Exception):
     """The handshake was answered by something other than 101."""
@@ -53,7 +56,7 @@ class WebSocket:
             **(headers or {}),
         }
         lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items() if value)]
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=_SILENCE)
         self._file: BinaryIO = self._sock.makefile("rb")
         try:
             self._sock.sendall("\r\n".join([*lines, "", ""]).encode())

@@ -33,6 +33,7 @@ from ipylti.tally import Tally
 from tests.campus import Campus, Config
 from tests.parts import (
     Process,
+    accepts,
     database_answers,
     free_port,
     kill_podman,
@@ -276,7 +277,7 @@ class Stack:
         if name == "postgresql":
             return database_answers(self.database_url)
         if name == "podman":
-            return self.podman_socket.is_socket()
+            return accepts(self.podman_socket)
         if name == "traefik":
             through = f"http://127.0.0.1:{self.ports.traefik}/healthz"
             return _get(through, f"ipylti.localhost:{self.ports.traefik}") is not None

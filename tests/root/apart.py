@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ipylti.servers import isolation
 from ipylti.servers.podman import PodmanSpawner
-from tests.parts import Process, wait_for
+from tests.parts import Process, accepts, wait_for
 
 #: A server somewhere in the world (RFC 5737, TEST-NET-3).
 WORLD = "203.0.113.10"
@@ -106,7 +106,7 @@ def apart(folder: Path) -> Iterator[Apart]:
             _run("ip", "-n", name, "address", "add", address, "dev", "lo")
         for process in made.processes:
             process.start()
-        wait_for(made.socket.is_socket, "Podman's service")
+        wait_for(lambda: accepts(made.socket), "Podman's service")
         wait_for(lambda: "up" in made.processes[1].tail(), "the stand-ins")
         yield made
     finally:

@@ -14,7 +14,7 @@ import pytest
 from ipylti.servers import isolation, labels
 from ipylti.servers.podman import Engine, PodmanSpawner
 from tests.integration.conftest import PodmanService, image, server
-from tests.parts import wait_for
+from tests.parts import accepts, wait_for
 
 __all__ = ["image", "server"]
 
@@ -25,7 +25,7 @@ def podman_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanS
     assert os.getuid() == 0 and "CONTAINERS_STORAGE_CONF" in os.environ, "bin/test root runs these tests"
     service = PodmanService(tmp_path_factory.mktemp("podman"))
     service.process.start()
-    wait_for(service.socket.is_socket, "Podman's service")
+    wait_for(lambda: accepts(service.socket), "Podman's service")
     yield service
     service.stop()
 

@@ -65,7 +65,7 @@ class Lab:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as err:
             return err.code, err.read().decode()
@@ -176,7 +176,7 @@ def frame_of(page: Page, host: str) -> Frame:
 
 
 def answer(
-    frame: Frame, message: dict[str, str], type_: str, seconds: float = 15.0
+    frame: Frame, message: dict[str, str], type_: str, seconds: float = 60.0
 ) -> dict[str, object] | None:
     """Send a message from a framing page to the notebook; returns the answer of that type, or None."""
     identifier = secrets.token_hex(4)

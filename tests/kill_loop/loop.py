@@ -134,7 +134,7 @@ class KillLoop:
         finally:
             done.set()
             for thread in threads:
-                thread.join(120)
+                thread.join(240)
         if any(thread.is_alive() for thread in threads):
             self.outcome.findings.append("somebody waits for ever")
 

@@ -196,7 +196,9 @@ WORDS = {
         "Your learning platform is not answering",
         f"Its keys could not be read, so the launch could not be checked. {AGAIN}",
     ),
-    "access": Words(403, "This is not yours to open", f"It belongs to another launch. {AGAIN}"),
+    "access": Words(
+        403, "This is not yours to open", f"Your visit here has ended, or it is another's. {AGAIN}"
+    ),
     "launch.erasing": Words(
         409,
         "This is being deleted",

@@ -248,6 +248,7 @@ def test_nobody_submits_for_somebody_else(student: Student, another_browser: Bro
         status=403,
     )
     assert "not yours to open" in answer
+    assert "Your visit here has ended" in answer
     assert rows(db) == (0, 0)
 
 

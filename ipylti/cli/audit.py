@@ -40,7 +40,7 @@ def audit() -> None:
 
 @audit.command("list")
 @ini_argument
-@click.option("--person", type=int, help="Who did it, or to whose work: a number of “workspace list”.")
+@click.option("--person", type=int, help="Who did it, or to whose work: a number of “person list”.")
 @click.option("--workspace", help="A workspace's id.")
 @click.option("--action", help="An action, as “submission opened”, or its first word.")
 @click.option("--since", type=Since(), help="A time in UTC as 2026-09-01T08:00, or how long ago as 7d.")

@@ -33,25 +33,28 @@ def find(db: Session, issuer: str, client_id: str, sub: str) -> models.Person | 
     ).one_or_none()
 
 
-def search(db: Session, text: str) -> list[dict[str, str]]:
-    """Return the people whose name holds a text, also of those who stand in a roster only."""
+def search(db: Session, text: str) -> list[dict[str, Any]]:
+    """Return the people whose name holds a text, also of those who stand in a roster only: these have no
+    number yet, by which logs and the audit know people."""
     found: dict[tuple[str, str, str], str] = {}
+    numbers: dict[tuple[str, str, str], int | None] = {}
     rostered = (
-        sa.select(models.Registration, models.Member.sub, models.Member.name)
+        sa.select(models.Registration, models.Member.sub, models.Member.name, sa.null())
         .join(models.Deployment)
         .join(models.ResourceLink, models.ResourceLink.deployment_id == models.Deployment.id)
         .join(models.Member, models.Member.resource_link_id == models.ResourceLink.id)
     )
-    launched = sa.select(models.Registration, models.Person.sub, models.Person.name).join(
+    launched = sa.select(models.Registration, models.Person.sub, models.Person.name, models.Person.id).join(
         models.Person, models.Person.registration_id == models.Registration.id
     )
     for query in (rostered, launched):
-        for registration, sub, name in db.execute(query):
+        for registration, sub, name, number in db.execute(query):
             key = (registration.issuer, registration.client_id, sub)
             found[key] = name or found.get(key, "")
+            numbers[key] = number
     wanted = text.casefold()
     return [
-        {"name": name, "issuer": key[0], "client_id": key[1], "sub": key[2]}
+        {"name": name, "person": numbers[key], "issuer": key[0], "client_id": key[1], "sub": key[2]}
         for key, name in sorted(found.items(), key=lambda each: (each[1].casefold(), each[0]))
         if wanted in name.casefold() or text == key[2]
     ]

@@ -241,6 +241,10 @@ def test_the_commands_ask_and_say_who_is_there(
     platform = ("--issuer", key[0], "--client-id", key[1])
     [found] = json.loads(run("person", "list", "--name", "zoë", "--json"))
     assert (found["sub"], found["issuer"]) == (sub, key[0])
+    with sessions() as db:
+        assert found["person"] == db.get_one(models.Workspace, worked.workspace_id).person_id
+    [rostered] = json.loads(run("person", "list", "--name", "sam", "--json"))
+    assert rostered["person"] is None
     assert "Aborted" in run("person", "erase", *platform, "--sub", sub, typed="n\n", status=1)
     assert worked.submissions()
     assert json.loads(run("course", "list", "--json"))

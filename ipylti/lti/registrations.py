@@ -23,6 +23,8 @@ class Quirks:
         Content-Security-Policy, so ``https://*.example.org`` is one.
     :param submission_comment: say in a comment, too, when somebody handed in, for gradebooks that show
         nothing else of it.
+    :param return_on_top: lead people back in the whole window also from a frame, where the platform's
+        session cookie does not come along when another site leads the frame to its pages.
     """
 
     submit_progress: str = "Completed"
@@ -30,11 +32,12 @@ class Quirks:
     canvas_submission: bool = False
     frame_origins: tuple[str, ...] = ()
     submission_comment: bool = False
+    return_on_top: bool = False
 
     def __post_init__(self) -> None:
         if self.submit_progress not in _PROGRESS:
             raise SettingsError(f"submit_progress is neither of {', '.join(_PROGRESS)}")
-        for name in ("no_ags_limit", "submission_comment", "canvas_submission"):
+        for name in ("no_ags_limit", "submission_comment", "canvas_submission", "return_on_top"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingsError(f"{name} is neither true nor false")
         for each in self.frame_origins:
@@ -134,11 +137,12 @@ _FAMILIES = (
         jwks_url="https://sso.canvaslms.com/api/lti/security/jwks",
     ),
     # mod/lti/openid-configuration.php: the issuer is Moodle's wwwroot, the rest lies below it. Of a score
-    # without points it keeps the comment alone (gradebookservices.php, save_grade_item).
+    # without points it keeps the comment alone (gradebookservices.php, save_grade_item). Whoever comes back
+    # has to be logged in (mod/lti/return.php), by a cookie that is SameSite=Lax.
     Family(
         "moodle",
         "Moodle",
-        quirks=Quirks(no_ags_limit=True, submission_comment=True),
+        quirks=Quirks(no_ags_limit=True, submission_comment=True, return_on_top=True),
         auth_url="{issuer}/mod/lti/auth.php",
         token_url="{issuer}/mod/lti/token.php",
         jwks_url="{issuer}/mod/lti/certs.php",

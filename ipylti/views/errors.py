@@ -148,8 +148,8 @@ WORDS = {
         "The platform is not answering",
         "Its configuration, or the place to register at, could not be reached from here. Nothing was "
         "registered, and the invitation is still good.",
-        "For administrators: this server has to reach the platform by https; one of a private network needs "
-        "“ipylti.allow_private_platforms”.",
+        "For administrators: this server has to reach the platform by https; one of a private network or of "
+        "this machine needs “ipylti.allow_private_platforms = true” in the ini file, and may use http then.",
     ),
     "registration.configuration": Words(
         502,
@@ -171,6 +171,8 @@ WORDS = {
         502,
         "The platform's addresses are not safe",
         "One of them is no https address. Nothing was registered, and the invitation is still good.",
+        "For administrators: http is for a platform of a private network or of this machine, with "
+        "“ipylti.allow_private_platforms = true” in the ini file.",
     ),
     "platform.bad": Words(
         400,

@@ -9,6 +9,7 @@ from pyramid.response import Response
 from pyramid.view import view_config, view_defaults
 
 from ipylti import ids, submissions, trace
+from ipylti.lti.registrations import Quirks
 from ipylti.security import LaunchContext, given_session_token
 from ipylti.views import limits
 from ipylti.views.accept import wants_json
@@ -60,6 +61,7 @@ class Workbench:
             "limits_url": self._limits_url(),
             "people_url": request.route_path("people", launch_id=launch.id) if launch.staff else None,
             "close_url": launch.return_url,
+            "close_on_top": Quirks.from_dict(link.deployment.registration.quirks).return_on_top,
             "notebook_origin": self.services.settings.notebook_origin(launch.workspace_id),
             "can_submit": not launch.staff and not launch.person.test_user,
             "test_user": launch.person.test_user,

@@ -86,6 +86,8 @@ def test_an_invitation_is_all_that_it_takes(
     expect(bench.open().file("Rain.ipynb")).to_be_visible(timeout=LOADED)
     bench.submit()
     expect(bench.facts).to_contain_text("Your course has it.")
+    bench.root.get_by_role("link", name="Close").click()
+    expect(zoe.page).to_have_url(f"{zoe.campus}/course")
     expect(zoe.grades(link)).to_contain_text("Handed in")
 
 

@@ -68,6 +68,8 @@ class Behaviour:
     :param registration_deployment: whether the answer to a registration names the deployment.
     :param registration_status: HTTP status of the answer to a registration.
     :param new_tools_pending: whether a tool that registers has to be switched on by the administrator.
+    :param return_known: whether who comes back from the tool has to be signed in. In a frame that the tool
+        leads there nobody is: the cookie stays behind.
 
     Services:
 
@@ -124,6 +126,7 @@ class Behaviour:
     registration_deployment: bool = True
     registration_status: int = 201
     new_tools_pending: bool = False
+    return_known: bool = False
 
     line_item_query: str = "type_id=7"
     members_query: str = "view=members"
@@ -188,6 +191,7 @@ MOODLE = Behaviour(
     domain_with_port=True,
     registration_status=200,
     new_tools_pending=True,
+    return_known=True,
     members_query="",
     # Typographic quotation marks, which are none to RFC 8288: who sends a limit never finds the second page.
     link_format="<{url}>; rel=“{rel}”",

@@ -150,6 +150,8 @@ def test_from_the_first_link_to_the_copied_course(course: Class, campus: Campus,
     course.build(link)
 
     zoe, layla = course.take("zoe", link), course.take("layla", link)
+    close = zoe.student.page.html.find("a", string="Close")
+    assert close.get("target") == ("_top" if family.return_known else None)
     campus.set_status("layla", "Inactive")
     items = [zoe.hand_in(), zoe.hand_in(), layla.hand_in(layla.student)]
     deliver(zoe, *items)

@@ -472,6 +472,7 @@ def test_nobody_sends_it_to_private_addresses(
     invitation = at.invite()
     page = at.open(invitation, 502, openid_configuration=url.format(port=server.port))
     assert code in page
+    assert ("“ipylti.allow_private_platforms = true”" in page) is (code == "registration.unreachable")
     assert "169.254" not in page
     assert server.asked == []
     assert at.still_good(invitation)

@@ -95,6 +95,7 @@ def workbench(**changes) -> dict:
         "limits_url": None,
         "session_token": None,
         "close_url": "https://lms.example/back",
+        "close_on_top": False,
         "notebook_origin": NOTEBOOK,
         "can_submit": True,
         "test_user": False,
@@ -398,6 +399,12 @@ def test_dates_are_machine_readable_and_optional(render):
 def test_there_is_a_way_back_only_if_the_platform_gave_one(render):
     assert render("workbench", **workbench()).find("a", string="Close")["href"] == "https://lms.example/back"
     assert not render("workbench", **workbench(close_url=None)).find("a", string="Close")
+
+
+@pytest.mark.parametrize(("on_top", "target"), [(True, "_top"), (False, None)])
+def test_the_way_back_is_taken_by_the_frame_or_by_the_whole_window(render, on_top, target):
+    page = render("workbench", **workbench(close_on_top=on_top))
+    assert page.find("a", string="Close").get("target") == target
 
 
 def test_changes_are_announced(render):

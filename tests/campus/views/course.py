@@ -47,12 +47,14 @@ def _own_score(book: Gradebook, link: Link, person: Person) -> Score | None:
 
 
 @view_config(route_name="return", request_method="GET", renderer="return.jinja2")
-def come_back(request: Request) -> dict[str, Any]:
+def come_back(request: Request) -> Any:
     """Where the tool sends people when they are done (`launch_presentation.return_url`).
 
     It may stand in the frame, where campus' cookie does not come along when another site leads there: so it
-    needs none, and leads the whole window to the course page.
+    needs none, unless a family's does, and leads the whole window to the course page.
     """
+    if request.campus.config.behaviour.return_known and request.person is None:
+        return HTTPSeeOther(request.route_path("home", _query={"next": request.path_qs}))
     kept = {name: request.GET[name] for name in ("lti_msg", "lti_errormsg") if request.GET.get(name)}
     for name in ("lti_log", "lti_errorlog"):
         if request.GET.get(name):

@@ -354,6 +354,17 @@ def test_moodles_new_tools_wait(make: Make) -> None:
     assert make().config.new_tools_pending is False
 
 
+def test_a_family_may_ask_who_comes_back(make: Make) -> None:
+    for known, status in ((True, 303), (False, 200)):
+        campus = make(return_known=known)
+        browser = TestApp(campus.app)
+        address = f"/course/return?link={campus.link().id}"
+        asked = browser.get(address, status=status)
+        assert (asked.location or "").startswith(f"{browser.get('/').request.host_url}/?next=") is known
+        browser.get("/?as=zoe")
+        assert browser.get(address, status=200).html.find("a", id="back")
+
+
 def test_the_page_opens_in_every_family(make: Make) -> None:
     for family in FAMILIES.values():
         campus = make(family)

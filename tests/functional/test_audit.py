@@ -2,8 +2,10 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
+import ipylti
 from ipylti import audit, models, trace
 from tests.functional.background import Background
 from tests.functional.browser import Browser, Student, csrf_token, path_of
@@ -31,6 +34,17 @@ def entries(sessions: sessionmaker[Session]) -> Entries:
             return audit.find(db, limit=1000, **wanted)
 
     return entries
+
+
+def test_every_act_stands_in_the_administrators_table() -> None:
+    house = Path(ipylti.__file__).parent
+    source = "\n".join(path.read_text() for path in house.rglob("*.py"))
+    written = r"(?:\brecord|record_apart|_record|_write_down)\([^\")]*(?:\([^)]*\)[^\")]*)*\"(\w+ \w+)\""
+    acts = set(re.findall(written, source))
+    assert {"launch opened", "server stopped", "assignment limited", "data erased", "key rotated"} <= acts
+    table = (house.parent / "docs" / "operations.md").read_text().partition("## Who did what")[2]
+    told = set(re.findall(r"`(\w+ [\w…]+)`", table.partition("\n## ")[0]))
+    assert {act for act in acts if act not in told and act.split()[0] + " …" not in told} == set()
 
 
 def acts(found: list[models.AuditEntry]) -> list[str]:

@@ -380,6 +380,12 @@ def test_the_alerts_look_at_what_there_is(names: set[str]) -> None:
     assert {name for query in queries for name in _NAME.findall(query)} <= names
 
 
+def test_every_alert_has_its_line_of_what_to_do() -> None:
+    alerts = re.findall(r"^ +- alert: (\w+)$", (DOCS / "alerts.yml").read_text(), re.MULTILINE)
+    told = set(re.findall(r"`(Ipylti\w+)`", (DOCS / "operations.md").read_text()))
+    assert set(alerts) == told
+
+
 @pytest.mark.parametrize("file", ["grafana.json", "alerts.yml"])
 def test_the_installations_numbers_are_not_added_up(file: str) -> None:
     """Each web tells them: of two webs, a sum would be the double."""

@@ -73,7 +73,8 @@ def includeme(config: Configurator) -> None:
     # a workspace's notebook host
     notebook("enter", "/_ipylti/enter")
     notebook("awake", "/_ipylti/awake")
-    notebook("asleep", "/*path")
+    # Any path at all, with line ends in it, too.
+    notebook("asleep", "/{path:(?s:.*)}")
 
     # operations; Traefik routes neither /gate nor /metrics
     tool("gate", "/gate")

@@ -381,6 +381,7 @@ def test_anything_with_a_good_cookie_at_the_gate(
 
 @quick
 @given(methods, st.binary(max_size=30), queries, headers, bodies, content_types)
+@example("GET", b"\n\n", "", {}, b"", "")
 def test_anything_on_a_sleeping_host(
     app: Any,
     method: str,

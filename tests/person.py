@@ -160,8 +160,8 @@ def _connect(scheme: str, port: int | None) -> http.client.HTTPConnection:
     """Return a connection to this machine; what a certificate is worth is not for the tests that use this."""
     if scheme == "https":
         context = ssl._create_unverified_context()
-        return http.client.HTTPSConnection("127.0.0.1", port or 443, timeout=30, context=context)
-    return http.client.HTTPConnection("127.0.0.1", port or 80, timeout=30)
+        return http.client.HTTPSConnection("127.0.0.1", port or 443, timeout=60, context=context)
+    return http.client.HTTPConnection("127.0.0.1", port or 80, timeout=60)
 
 
 @dataclass
@@ -215,7 +215,7 @@ class Workbench:
         assert found
         return dict(json.loads(found[1]))
 
-    def wait(self, *states: str, seconds: float = 60.0) -> dict[str, Any]:
+    def wait(self, *states: str, seconds: float = 120.0) -> dict[str, Any]:
         """Wait until the server is in one of the states (``ready`` without any), and return the status."""
         wanted = states or ("ready",)
         deadline = time.monotonic() + seconds
@@ -225,7 +225,7 @@ class Workbench:
             time.sleep(0.05)
         return status
 
-    def wait_for_submission(self, lms: str = "delivered", seconds: float = 60.0) -> dict[str, Any]:
+    def wait_for_submission(self, lms: str = "delivered", seconds: float = 120.0) -> dict[str, Any]:
         """Wait until the newest submission is frozen and the LMS knows of it, and return its status."""
         deadline = time.monotonic() + seconds
         while True:

@@ -11,6 +11,7 @@ import json
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -223,6 +224,24 @@ class Stack:
             yield
         finally:
             self.revive(name)
+
+    @contextlib.contextmanager
+    def without_worker(self) -> Iterator[None]:
+        """Let the worker stand still for the length of a block; all others can write to the database."""
+        while True:
+            with self.processes["worker"].hanging():
+                if self._writable():
+                    yield
+                    return
+
+    def _writable(self) -> bool:
+        """Return whether nobody keeps an SQLite database for themselves."""
+        with contextlib.closing(sqlite3.connect(str(self.folder / "ipylti.sqlite"), timeout=1.0)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     def settle(self) -> None:
         """Wait until Traefik has looked at all that happened to containers.

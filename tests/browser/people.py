@@ -19,10 +19,10 @@ from playwright.sync_api import (
 from tests.campus.course import Link
 
 #: Milliseconds for JupyterLab's scripts on a busy machine.
-LOADED = 60_000
+LOADED = 120_000
 
 #: Milliseconds for everything else: a click on a busy machine, a submission that is copied and told.
-SOON = 20_000
+SOON = 60_000
 
 #: What marks the tab of a document with changes that are not saved.
 UNSAVED = "jp-mod-dirty"
@@ -141,7 +141,8 @@ class Workbench:
 
     def open(self) -> "Lab":
         """Wait until the notebook is open."""
-        expect(self.panel).to_be_hidden(timeout=LOADED)
+        # A page that is about to be loaded anew has no panel at all.
+        expect(self.root.locator("#panel[hidden]")).to_be_attached(timeout=LOADED)
         self.lab.wait()
         return self.lab
 

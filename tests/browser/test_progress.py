@@ -22,7 +22,7 @@ STEPS = [
 
 def test_the_panel_shows_how_far_the_start_is(stack: Stack, visit: Visit, exercise: Link) -> None:
     zoe, layla = visit("zoe"), visit("layla")
-    with stack.processes["worker"].hanging():
+    with stack.without_worker():
         first = zoe.launch(exercise)
         expect(first.heading).to_have_text("Starting your notebook")
         expect(first.step).to_contain_text("1st in the queue")

@@ -70,6 +70,7 @@ def test_an_invitation_is_all_that_it_takes(
     page.get_by_role("button", name="Close").click()
     expect(ada.page.get_by_role("heading", name="Tools")).to_be_visible()
     ada.page.get_by_role("button", name="Activate").click()
+    expect(ada.page.get_by_role("button", name="Activate")).to_have_count(0)
 
     nora = visit_platform("nora")
     nora.open_course()

@@ -11,7 +11,7 @@ from tests.stack import Stack
 Visit = Callable[..., Visitor]
 
 #: Milliseconds until the second try to tell campus has failed, and the third has not.
-TRIES = 30_000
+TRIES = 120_000
 
 
 def test_without_podman_there_is_a_plain_sentence_and_a_way_on(

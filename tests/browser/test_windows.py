@@ -71,7 +71,7 @@ def test_from_the_frame_the_notebook_opens_in_a_tab_and_wakes_there(
     expect(bench.facts).to_contain_text("Handed in at")
 
     stack.stop_server(bench.workspace)
-    with stack.processes["worker"].hanging():
+    with stack.without_worker():
         wait_for(lambda: reload(tab), "Traefik's news of the server's end", pause=1.0)
         expect(tab.get_by_role("heading", level=2)).to_have_text("Waking your notebook…")
         expect(tab.locator("#panel [aria-current=step]")).to_contain_text("1st in the queue")

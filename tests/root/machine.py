@@ -110,7 +110,7 @@ class Machine:
         """Have its systemd end everything and the machine start again."""
         self.root("systemctl reboot", check=False)
         wait_for(
-            lambda: podman("inspect", "--format", "{{.State.Running}}", self.name) == "false", "halt", 60
+            lambda: podman("inspect", "--format", "{{.State.Running}}", self.name) == "false", "halt", 120
         )
         podman("start", self.name)
         self.wait_for_boot()

@@ -176,7 +176,11 @@ async function knock() {
 }
 
 function lost() {
-  if (loaded) return notice("Please launch again from your course."); // the notebook may go on: it stays in view
+  if (loaded) {
+    // The notebook may go on: it stays in view. So does what was told last, as that nothing was handed in.
+    const told = $("notice").hidden ? "" : $("notice").querySelector("p").textContent;
+    return notice(told.includes("from your course") ? told : `${told} Please launch again from your course.`.trim());
+  }
   showPanel(panel, "lost", null);
   cover(true);
 }

@@ -1,5 +1,6 @@
 """What people are told when a part of the house is away, and how they go on once it is back."""
 
+import re
 from collections.abc import Callable
 
 from playwright.sync_api import expect
@@ -40,3 +41,20 @@ def test_a_course_that_fails_to_take_the_hand_in_gets_it_later(
     expect(bench.facts).to_contain_text("Your course hasn't got it yet; we keep trying.")
     expect(bench.facts).to_contain_text("Your course has it.", timeout=TRIES)
     expect(zoe.grades(exercise)).to_contain_text("Handed in")
+
+
+def test_who_hands_in_when_the_session_has_ended_is_told_that_nothing_was(
+    visit: Visit, exercise: Link
+) -> None:
+    """As in a tab that was left open overnight; the next look at the status does not take the words away."""
+    zoe = visit("zoe")
+    bench = zoe.launch_in_window(exercise)
+    bench.open()
+    notice = bench.root.locator("#notice")
+    with bench.page.expect_response(re.compile(r"/launches/[^/]+/status")):
+        zoe.context.clear_cookies()
+        bench.submit_button.click()
+        expect(notice).to_contain_text("Not handed in. Your visit here has ended")
+    expect(notice).to_contain_text("Not handed in.")
+    expect(bench.facts).to_contain_text("Not handed in yet.")
+    zoe.complaints.clear()

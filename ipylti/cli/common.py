@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ipylti import audit, models, settings, trace
-from ipylti.errors import IpyltiError, SettingsError
+from ipylti.errors import DependencyDown, IpyltiError, SettingsError
 from ipylti.models.upgrade import require_current, upgrade
 from ipylti.platforms import ToolKeys
 from ipylti.trace import Trace
@@ -30,13 +30,21 @@ class Command(click.Group):
         try:
             with trace.begun(Trace(trace.new_id(), audit.administrator())):
                 return super().invoke(ctx)
+        except DependencyDown as err:
+            told = _down(err.part, err.detail)
         except IpyltiError as err:
             told = err.detail or err.code
         except OperationalError as err:
-            told = f"the database does not answer: {err.orig}"
+            told = _down("database", err.orig)
         except DatabaseError as err:
             told = f"the database can't be used: {err.orig}"
         raise click.ClickException(" ".join(told.split()))
+
+
+def _down(part: str, why: object) -> str:
+    """Return what is said of a part that does not answer, and who knows what helps."""
+    names = {"database": "the database", "podman": "Podman", "redis": "Redis", "traefik": "Traefik"}
+    return f"{names[part]} does not answer (“ipylti doctor INI” says what helps): {why}"
 
 
 def load(ini: str, *, log: bool = False) -> settings.Settings:

@@ -54,7 +54,7 @@ def require_current(engine: Engine) -> None:
         with engine.connect() as connection:
             found = MigrationContext.configure(connection).get_current_revision()
     except OperationalError as err:
-        raise DependencyDown("database", f"the database does not answer: {err.orig}") from err
+        raise DependencyDown("database", str(err.orig)) from err
     if found != head():
         raise IpyltiError(
             "the database is not up to date: run “ipylti db upgrade INI”", code="database.outdated"

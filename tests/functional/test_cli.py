@@ -327,7 +327,8 @@ def test_a_servers_log(run: Run, workspaces: list[str], monkeypatch: pytest.Monk
 
 @on_sqlite
 def test_without_podman_there_is_no_log(run: Run, workspaces: list[str]) -> None:
-    one_line(run("workspace logs", workspaces[1], code=1))
+    said = one_line(run("workspace logs", workspaces[1], code=1))
+    assert said.startswith("Error: Podman does not answer (“ipylti doctor INI” says what helps)")
 
 
 @on_sqlite
@@ -396,7 +397,7 @@ def test_without_redis_a_line_says_so(ini: dict[str, str], tmp_path: Path, works
     path = write_ini(tmp_path / "odd.ini", ini | {"redis.sessions.url": f"unix://{tmp_path}/nobody.sock"})
     for command in (["list"], ["start", workspaces[0]], ["stop", "--all"]):
         said = one_line(invoke("workspace", command[0], path, *command[1:]))
-        assert "nobody.sock" in said or "redis" in said
+        assert said.startswith("Error: Redis does not answer (“ipylti doctor INI” says what helps)")
 
 
 # Mistakes in the ini file

@@ -70,7 +70,9 @@ def test_by_keyboard_and_by_ear(visit: Visit, exercise: Link) -> None:
     expect(bench.facts).to_contain_text("Your course has it.")
     heard = bench.heard()
     told = [text for text in heard if text in ("Opening your notebook…", "Your notebook is open.", "Saving…")]
-    assert told == ["Opening your notebook…", "Your notebook is open.", "Saving…"]
+    assert told[-2:] == ["Your notebook is open.", "Saving…"]
+    # A page whose server was there at once says so itself.
+    assert told[:-2] in ([], ["Opening your notebook…"])
     assert heard[-1].startswith("Handed in at")
     assert heard[-1].endswith("Your course has it.")
     expect(bench.submit_button).to_be_focused()

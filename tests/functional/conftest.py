@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 import ipylti
 from ipylti import models, settings
 from ipylti.lti import keys
-from ipylti.lti.registrations import Quirks
+from ipylti.lti.registrations import Quirks, Registration
 from ipylti.models.meta import READ_ONLY
 from ipylti.models.upgrade import upgrade
 from ipylti.platforms import Platforms, ToolKeys
@@ -184,6 +184,21 @@ def connect(sessions: sessionmaker[Session], campus: Campus, quirks: Quirks | No
             quirks=quirks or Quirks(),
             allow_http=True,
         )
+
+
+def as_registered(campus: Campus) -> Registration:
+    """Return what the protocol would know of a platform that is registered, with no database."""
+    told = campus.registration
+    return Registration(
+        id=1,
+        issuer=told["issuer"],
+        client_id=told["client-id"],
+        auth_url=told["auth-url"],
+        token_url=told["token-url"],
+        jwks_url=told["jwks-url"],
+        token_audience=told["token-audience"],
+        deployments=frozenset({told["deployment"]}),
+    )
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from ipylti import models, settings
 from ipylti.errors import ServiceError
 from ipylti.http import OutgoingHTTP
 from ipylti.lti import keys
-from ipylti.lti.registrations import Registration
 from ipylti.lti.tokens import AccessTokens
 from ipylti.platforms import ToolKeys
 from ipylti.volatile import Cache, connect
@@ -22,7 +21,7 @@ from tests.campus import Campus, Config
 from tests.campus.scopes import SCORE
 from tests.functional.background import Background, Jupyter
 from tests.functional.browser import TOOL
-from tests.functional.conftest import on_sqlite, shallow
+from tests.functional.conftest import as_registered, on_sqlite, shallow
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 
@@ -154,16 +153,7 @@ class View:
 
     def takes(self, signed: datetime) -> bool:
         """Return whether it gives a token for an assertion by the key that signs at a moment."""
-        told = self.campus.registration
-        registration = Registration(
-            id=1,
-            issuer=told["issuer"],
-            client_id=told["client-id"],
-            auth_url=told["auth-url"],
-            token_url=told["token-url"],
-            jwks_url=told["jwks-url"],
-            token_audience=told["token-audience"],
-        )
+        registration = as_registered(self.campus)
         with self.sessions() as db:
             signer = ToolKeys(db).signer(signed)
         tokens = AccessTokens(OutgoingHTTP("ipylti/test", allow_private=True), self.cache, signer)

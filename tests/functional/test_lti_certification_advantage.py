@@ -25,7 +25,6 @@ from ipylti.http import OutgoingHTTP
 from ipylti.lti import claims, deep_linking, keys
 from ipylti.lti.deep_linking import DeepLinkingReturn
 from ipylti.lti.parts import AgsEndpoint
-from ipylti.lti.registrations import Registration
 from ipylti.lti.roster import RosterReader
 from ipylti.lti.scores import Score, Scores, handed_in
 from ipylti.lti.tokens import AccessTokens
@@ -35,7 +34,7 @@ from tests.campus.errors import Refused
 from tests.campus.families import FAMILIES
 from tests.campus.people import PEOPLE
 from tests.functional.browser import TOOL, Browser
-from tests.functional.conftest import on_sqlite, shallow
+from tests.functional.conftest import as_registered, on_sqlite, shallow
 from tests.unit.lti.platforms import MemoryCache, MemoryLocks
 
 DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
@@ -264,17 +263,7 @@ class Desk:
         self.tokens = AccessTokens(http, self.cache, keys.Signer(tool_key))
         self.scores = Scores(http, self.tokens, MemoryLocks())
         self.roster = RosterReader(http, self.tokens)
-        told = campus.registration
-        self.registration = Registration(
-            id=1,
-            issuer=told["issuer"],
-            client_id=told["client-id"],
-            auth_url=told["auth-url"],
-            token_url=told["token-url"],
-            jwks_url=told["jwks-url"],
-            token_audience=told["token-audience"],
-            deployments=frozenset({told["deployment"]}),
-        )
+        self.registration = as_registered(campus)
         self.link = campus.link()
         launch = campus.claims("zoe")
         endpoint = launch[claims.AGS_ENDPOINT]

@@ -190,8 +190,8 @@ class Line:
             self.client.hdel(_SINCE, workspace)
             if runs:
                 self.client.zadd(_KEYS[-1], {workspace: time.time() + _SEEN}, xx=True)
-            else:
-                self.client.zrem(_KEYS[-1], workspace)
+        if not runs:
+            self.give_room(workspace)
 
     def keep_room(self, workspace: str) -> None:
         """Keep room for a server that is being stopped: until it has ended, it takes what others do."""
@@ -199,7 +199,7 @@ class Line:
             self.client.zadd(_KEYS[-1], {workspace: time.time() + _ALIVE})
 
     def give_room(self, workspace: str) -> None:
-        """Say that a server that was being stopped has ended."""
+        """Say that a server takes no room any more."""
         with translated():
             self.client.zrem(_KEYS[-1], workspace)
 

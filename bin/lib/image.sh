@@ -49,8 +49,8 @@ build_image() {
 require_overlay() {
     local driver ask=(podman info --format '{{.Store.GraphDriverName}}')
     # After all processes of the account were killed, Podman waits for those of its containers until it is told.
-    "${ask[@]}" >/dev/null 2>&1 || podman system migrate >/dev/null 2>&1 || true
-    driver=$("${ask[@]}") ||
+    driver=$("${ask[@]}" 2>/dev/null) ||
+        { podman system migrate >/dev/null 2>&1; driver=$("${ask[@]}"); } ||
         fail "Podman does not work for '$(id -un)'; its message stands above."
     [[ $driver == overlay ]] ||
         fail "Podman's storage driver here is '$driver', not overlay: $STATE must lie on a file system that takes overlay, such as ext4 or xfs."
